@@ -1,0 +1,128 @@
+"""The frozen model of a conversation: entries in order, memories with all their places, responses."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """Who speaks in an entry."""
+
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+    TOOL = "tool"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A half-open range of characters [start, end) in an entry's text."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call the agent made; `arguments` is JSON text."""
+
+    name: str
+    arguments: str
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One message, or one injected memory (`memory_key` is set and the whole entry is that memory).
+
+    `thinking` lists the `<think>` parts of `text` (tags and the white space after them included), which
+    are context but never scored.
+    """
+
+    role: Role
+    text: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    thinking: tuple[Span, ...] = ()
+    memory_key: str | None = None
+    tool_call_id: str | None = None
+    name: str | None = None
+    timestamp: str | None = None
+
+    @property
+    def said(self) -> str:
+        """The text without its thinking."""
+        parts, position = [], 0
+        for span in self.thinking:
+            parts.append(self.text[position : span.start])
+            position = span.end
+        return "".join([*parts, self.text[position:]])
+
+    @property
+    def is_response(self) -> bool:
+        """Whether the agent said or called something here that can be scored."""
+        spoken = bool(self.said.strip()) or bool(self.tool_calls)
+        return self.role is Role.ASSISTANT and self.memory_key is None and spoken
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a memory stands: a whole entry, or the characters `span` of one.
+
+    `inner` is the part of the entry's text that says the memory, without the tags around it.
+    """
+
+    entry: int
+    inner: Span
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """A key and every place where it stands, in order; leaving it out removes them all."""
+
+    key: str
+    places: tuple[Place, ...]
+
+    @property
+    def entries(self) -> tuple[int, ...]:
+        """The indexes of the entries it stands in, each once."""
+        return tuple(dict.fromkeys(place.entry for place in self.places))
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a conversation came from; `notes` says what was skipped or assumed while reading it."""
+
+    path: str
+    format: str
+    title: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """Entries in order, with the memories found in them by first place and the responses by entry index."""
+
+    entries: tuple[Entry, ...]
+    memories: tuple[Memory, ...]
+    source: Source
+    responses: tuple[int, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        responses = tuple(index for index, entry in enumerate(self.entries) if entry.is_response)
+        object.__setattr__(self, "responses", responses)
+
+    def memory_text(self, memory: Memory) -> str:
+        """What the memory says: the text of its places, repeated copies once, a blank line between others."""
+        texts = (
+            self.entries[place.entry].text[place.inner.start : place.inner.end] for place in memory.places
+        )
+        return "\n\n".join(dict.fromkeys(text.strip() for text in texts))
+
+
+def memories_of(places: Iterable[tuple[str, Place]]) -> tuple[Memory, ...]:
+    """Group places by key, keys in order of their first place."""
+    by_key: dict[str, list[Place]] = {}
+    for key, place in places:
+        by_key.setdefault(key, []).append(place)
+    return tuple(Memory(key, tuple(places)) for key, places in by_key.items())

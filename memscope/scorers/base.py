@@ -1,0 +1,98 @@
+"""What every scorer offers: a tokenizer with its chat template, and log-probabilities of given tokens."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+TokenIds = NDArray[np.int32]
+LogProbs = NDArray[np.float32]
+
+
+class ChatTokenizer(Protocol):
+    """The tokenizer of the scoring model and its chat template."""
+
+    def render(self, messages: Sequence[Mapping[str, Any]]) -> str:
+        """Render chat messages to the prompt's text, with no generation prompt at the end.
+
+        Raises TemplateRefusal if the template does not take these messages.
+        """
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of `text`; special tokens written in it count as such, none are added."""
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """The text of each token, together the text of all; bytes of one character stay in one piece."""
+
+    @property
+    def takes_tool_calls(self) -> bool:
+        """Whether the chat template renders `tool_calls` itself."""
+
+
+class TemplateRefusal(Exception):
+    """The chat template raised on these messages; the text is the template's own reason."""
+
+
+@dataclass(frozen=True)
+class ScoreRequest:
+    """Token ids of a prompt [T] and, for each span to score, the positions of its tokens (each > 0).
+
+    `keep` marks a prompt that later ones share a prefix with (the baseline).
+    """
+
+    ids: TokenIds
+    spans: tuple[NDArray[np.intp], ...]
+    keep: bool = False
+
+
+@dataclass(frozen=True)
+class SpanScore:
+    """The log-probabilities of one whole span's tokens, in nats, and its index in the request."""
+
+    span: int
+    logprobs: LogProbs
+
+
+class Scorer(Protocol):
+    """Gives log-probabilities of prompt tokens under one model."""
+
+    @property
+    def name(self) -> str:
+        """The kind of scorer: `embedded`, `vllm`, ..."""
+
+    @property
+    def model(self) -> str:
+        """The model's name, for people."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the same token ids could score differently; part of every cache key."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether equal requests give equal numbers and nothing is approximated."""
+
+    @property
+    def noise_floor(self) -> float:
+        """The difference in nats below which a cell means nothing."""
+
+    @property
+    def context_length(self) -> int:
+        """The longest prompt in tokens."""
+
+    @property
+    def tokenizer(self) -> ChatTokenizer:
+        """The tokenizer of the scoring model."""
+
+    @property
+    def tokens_computed(self) -> int:
+        """Tokens that went through the model since this scorer was made; reused ones do not count."""
+
+    def score(self, request: ScoreRequest) -> AsyncIterator[SpanScore]:
+        """Score the request's spans, each yielded once as soon as all its tokens are known.
+
+        Raises ScorerError if the request failed and may be tried again. Closing the iterator or cancelling
+        the task stops the work within one chunk.
+        """

@@ -1,0 +1,137 @@
+"""The matrix of divergences: one row a memory, one column a response, and how each cell stands."""
+
+from collections.abc import Sequence
+from enum import IntEnum, StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+IMPORTANT = 0.01
+"""Divergence in nats above which a memory is important for a response."""
+
+
+class CellState(IntEnum):
+    """How a cell stands; only a scored one has a number."""
+
+    IMPOSSIBLE = 0
+    PENDING = 1
+    RUNNING = 2
+    SCORED = 3
+    FAILED = 4
+
+
+class Metric(StrEnum):
+    """How the per-token drops b[t] - w[t] become one divergence."""
+
+    SIGNED = "signed"
+    CLAMPED = "clamped"
+    TOKEN_CLAMPED = "token-clamped"
+
+
+class ScoreMatrix:
+    """Divergences of M memories x R responses, in nats, NaN wherever a cell is not scored.
+
+    With b[t] the log-probability of response token t with all memories and w[t] without one:
+    signed = sum(b - w), clamped = max(0, signed), token-clamped = sum(max(0, b - w)).
+    """
+
+    def __init__(self, keys: Sequence[str], responses: Sequence[int], possible: NDArray[np.bool_]) -> None:
+        """`responses` are entry indexes; `possible` [M, R] says which cells can have a number."""
+        shape = (len(keys), len(responses))
+        self.keys = tuple(keys)
+        self.responses = tuple(responses)
+        self.states: NDArray[np.uint8] = np.where(possible, CellState.PENDING, CellState.IMPOSSIBLE).astype(
+            np.uint8
+        )
+        self.errors: dict[int, str] = {}
+        """Why a row's failed cells failed, by memory index."""
+        self.tokens: NDArray[np.int64] = np.zeros(len(responses), np.int64)
+        self.baseline: NDArray[np.float64] = np.full(len(responses), np.nan)
+        """Log-probability of each response with all memories [R], NaN until known."""
+        self._signed = np.full(shape, np.nan)
+        self._token_clamped = np.full(shape, np.nan)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(memories, responses)."""
+        return len(self.keys), len(self.responses)
+
+    def set_scored(
+        self, memory: int, response: int, with_all: NDArray[np.float32], without: NDArray[np.float32]
+    ) -> None:
+        """Score one cell from its response's token log-probabilities [t] with and without the memory."""
+        drop = with_all.astype(np.float64) - without.astype(np.float64)
+        self._signed[memory, response] = drop.sum()
+        self._token_clamped[memory, response] = np.maximum(drop, 0.0).sum()
+        self.states[memory, response] = CellState.SCORED
+
+    def set_running(self, memory: int) -> None:
+        """Mark a row's pending cells as running."""
+        self._move(memory, CellState.PENDING, CellState.RUNNING)
+
+    def set_pending(self, memory: int) -> None:
+        """Take a row's running cells back to pending: the run was cancelled."""
+        self._move(memory, CellState.RUNNING, CellState.PENDING)
+
+    def set_failed(self, memory: int, reason: str) -> None:
+        """Mark whatever of a row is not scored as failed."""
+        row = self.states[memory]
+        row[(row == CellState.PENDING) | (row == CellState.RUNNING)] = CellState.FAILED
+        self.errors[memory] = reason
+
+    def retry_failed(self) -> None:
+        """Take all failed cells back to pending."""
+        self.states[self.states == CellState.FAILED] = CellState.PENDING
+        self.errors.clear()
+
+    def clear(self) -> None:
+        """Forget every number: all possible cells are pending again."""
+        self.states[self.states != CellState.IMPOSSIBLE] = CellState.PENDING
+        self.errors.clear()
+        for numbers in (self.baseline, self._signed, self._token_clamped):
+            numbers.fill(np.nan)
+
+    def values(self, metric: Metric) -> NDArray[np.float64]:
+        """Divergences [M, R] in nats under `metric`, NaN wherever not scored."""
+        if metric is Metric.SIGNED:
+            return self._signed
+        if metric is Metric.CLAMPED:
+            return np.maximum(self._signed, 0.0)
+        return self._token_clamped
+
+    def weights(self, metric: Metric) -> NDArray[np.float64]:
+        """Each memory's weight [M]: the sum of its scored cells, NaN where none is scored."""
+        return _sum_scored(self.values(metric), axis=1)
+
+    def dependence(self, metric: Metric) -> NDArray[np.float64]:
+        """Each response's dependence on memory [R]: the sum of its scored cells, NaN where none is."""
+        return _sum_scored(self.values(metric), axis=0)
+
+    def important(self, response: int, metric: Metric) -> list[tuple[int, float]]:
+        """(memory index, divergence) of a column's cells above `IMPORTANT`, largest first."""
+        column = self.values(metric)[:, response]
+        chosen = np.flatnonzero(np.nan_to_num(column, nan=-np.inf) > IMPORTANT)
+        order = chosen[np.argsort(-column[chosen], kind="stable")]
+        return [(int(memory), float(column[memory])) for memory in order]
+
+    def row_state(self, memory: int) -> CellState:
+        """How a row stands as a whole: failed, running or pending if any cell is, else scored or impossible."""
+        row = self.states[memory]
+        for state in (CellState.FAILED, CellState.RUNNING, CellState.PENDING, CellState.SCORED):
+            if (row == state).any():
+                return state
+        return CellState.IMPOSSIBLE
+
+    def count(self, state: CellState) -> int:
+        """How many cells stand so."""
+        return int((self.states == state).sum())
+
+    def _move(self, memory: int, before: CellState, after: CellState) -> None:
+        row = self.states[memory]
+        row[row == before] = after
+
+
+def _sum_scored(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    scored = ~np.isnan(values)
+    sums = np.where(scored, values, 0.0).sum(axis=axis)
+    return np.where(scored.any(axis=axis), sums, np.nan)
