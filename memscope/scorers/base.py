@@ -11,20 +11,28 @@ TokenIds = NDArray[np.int32]
 LogProbs = NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Token ids of a text and, for each token, the offset of the character after its last one.
+
+    Offsets never fall; of several tokens that share a character, each ends after that character.
+    """
+
+    ids: list[int]
+    ends: list[int]
+
+
 class ChatTokenizer(Protocol):
     """The tokenizer of the scoring model and its chat template."""
 
-    def render(self, messages: Sequence[Mapping[str, Any]]) -> str:
-        """Render chat messages to the prompt's text, with no generation prompt at the end.
+    def render(self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = False) -> str:
+        """Render chat messages to the text of a prompt.
 
         Raises TemplateRefusal if the template does not take these messages.
         """
 
-    def encode(self, text: str) -> list[int]:
-        """Token ids of `text`; special tokens written in it count as such, none are added."""
-
-    def pieces(self, ids: Sequence[int]) -> list[str]:
-        """The text of each token, together the text of all; bytes of one character stay in one piece."""
+    def encode(self, text: str) -> Encoded:
+        """Tokenize `text`; special tokens written in it count as such, none are added."""
 
     @property
     def takes_tool_calls(self) -> bool:
