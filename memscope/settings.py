@@ -1,4 +1,4 @@
-"""Settings: flags first, then `MEMSCOPE_*` variables, then `config.toml` in the user's configuration folder."""
+"""Settings: flags first, then `MEMSCOPE_*` variables, then `config.toml` in the configuration folder."""
 
 import os
 import tomllib

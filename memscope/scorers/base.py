@@ -28,7 +28,7 @@ class ChatTokenizer(Protocol):
     def render(self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = False) -> str:
         """Render chat messages to the text of a prompt.
 
-        Raises TemplateRefusal if the template does not take these messages.
+        Raises TemplateRefusedError if the template does not take these messages.
         """
 
     def encode(self, text: str) -> Encoded:
@@ -39,7 +39,7 @@ class ChatTokenizer(Protocol):
         """Whether the chat template renders `tool_calls` itself."""
 
 
-class TemplateRefusal(Exception):
+class TemplateRefusedError(Exception):
     """The chat template raised on these messages; the text is the template's own reason."""
 
 

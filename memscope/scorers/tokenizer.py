@@ -15,7 +15,7 @@ import msgspec
 from tokenizers import Tokenizer
 
 from memscope.errors import ModelError
-from memscope.scorers.base import Encoded, TemplateRefusal
+from memscope.scorers.base import Encoded, TemplateRefusedError
 
 PLAIN_TEMPLATE = "{% for message in messages %}{{ message.role }}: {{ message.content }}\n\n{% endfor %}"
 """For a model that has no chat template of its own."""
@@ -49,14 +49,14 @@ class FolderTokenizer:
     def render(self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = False) -> str:
         """Render chat messages to the text of a prompt.
 
-        Raises TemplateRefusal if the template does not take these messages.
+        Raises TemplateRefusedError if the template does not take these messages.
         """
         try:
             return self._template.render(
                 messages=messages, add_generation_prompt=add_generation_prompt, **self._special
             )
         except Exception as error:  # a template is code: it can raise anything
-            raise TemplateRefusal(str(error) or type(error).__name__) from error
+            raise TemplateRefusedError(str(error) or type(error).__name__) from error
 
     def encode(self, text: str) -> Encoded:
         """Tokenize `text`; special tokens written in it count as such, none are added."""

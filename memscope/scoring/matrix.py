@@ -96,7 +96,8 @@ class ScoreMatrix:
         if metric is Metric.SIGNED:
             return self._signed
         if metric is Metric.CLAMPED:
-            return np.maximum(self._signed, 0.0)
+            clamped: NDArray[np.float64] = np.maximum(self._signed, 0.0)
+            return clamped
         return self._token_clamped
 
     def weights(self, metric: Metric) -> NDArray[np.float64]:
@@ -115,7 +116,7 @@ class ScoreMatrix:
         return [(int(memory), float(column[memory])) for memory in order]
 
     def row_state(self, memory: int) -> CellState:
-        """How a row stands as a whole: failed, running or pending if any cell is, else scored or impossible."""
+        """How a row stands: failed, running or pending if any cell is, else scored or impossible."""
         row = self.states[memory]
         for state in (CellState.FAILED, CellState.RUNNING, CellState.PENDING, CellState.SCORED):
             if (row == state).any():
@@ -134,4 +135,5 @@ class ScoreMatrix:
 def _sum_scored(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
     scored = ~np.isnan(values)
     sums = np.where(scored, values, 0.0).sum(axis=axis)
-    return np.where(scored.any(axis=axis), sums, np.nan)
+    totals: NDArray[np.float64] = np.where(scored.any(axis=axis), sums, np.nan)
+    return totals

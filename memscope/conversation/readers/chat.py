@@ -1,0 +1,99 @@
+"""One chat message, as agents and APIs write it, into an entry."""
+
+from typing import Any
+
+import msgspec
+
+from memscope.conversation.model import Entry, Role, ToolCall
+from memscope.conversation.thinking import thinking_spans
+from memscope.errors import InputError
+
+_ROLES = {role.value: role for role in Role} | {"developer": Role.SYSTEM, "function": Role.TOOL}
+
+
+class _Part(msgspec.Struct):
+    """A part of a content list; `text` is there for the types that are text."""
+
+    type: str = "text"
+    text: str | None = None
+
+
+class _Function(msgspec.Struct):
+    name: str
+    arguments: Any = None
+
+
+class _Call(msgspec.Struct):
+    function: _Function
+    id: str | None = None
+
+
+class _Message(msgspec.Struct):
+    """The fields of a message that memscope reads; unknown ones are ignored."""
+
+    role: str
+    content: str | list[_Part | str] | None = None
+    tool_calls: list[_Call] | None = None
+    function_call: _Function | None = None
+    memory_key: str | None = None
+    tool_call_id: str | None = None
+    name: str | None = None
+    timestamp: str | float | None = None
+
+
+def read_message(message: Any, where: str) -> Entry:
+    """Raises InputError naming `where` and the field if the message can't be read."""
+    try:
+        parsed = msgspec.convert(message, _Message)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise InputError(f"{where}: {_sentence(error)}.") from error
+    role = _ROLES.get(parsed.role)
+    if role is None:
+        raise InputError(
+            f"{where}: field `role` is {parsed.role[:40]!r}; it must be system, user, assistant or tool."
+        )
+    if parsed.memory_key is not None and not parsed.memory_key.strip():
+        raise InputError(f"{where}: field `memory_key` is empty; give the memory a name or drop the field.")
+    text = _text(parsed.content)
+    return Entry(
+        role=role,
+        text=text,
+        tool_calls=_tool_calls(parsed),
+        thinking=thinking_spans(text) if role is Role.ASSISTANT and parsed.memory_key is None else (),
+        memory_key=parsed.memory_key,
+        tool_call_id=parsed.tool_call_id,
+        name=parsed.name,
+        timestamp=None if parsed.timestamp is None else str(parsed.timestamp),
+    )
+
+
+def _text(content: str | list[_Part | str] | None) -> str:
+    if content is None or isinstance(content, str):
+        return content or ""
+    texts = (part if isinstance(part, str) else part.text for part in content)
+    return "".join(text for text in texts if text)
+
+
+def _tool_calls(message: _Message) -> tuple[ToolCall, ...]:
+    calls = [(call.function, call.id) for call in message.tool_calls or ()]
+    if message.function_call is not None:
+        calls.append((message.function_call, None))
+    return tuple(
+        ToolCall(function.name, _arguments(function.arguments), number) for function, number in calls
+    )
+
+
+def _arguments(arguments: Any) -> str:
+    if isinstance(arguments, str):
+        return arguments
+    return "{}" if arguments is None else msgspec.json.encode(arguments).decode()
+
+
+def _sentence(error: Exception) -> str:
+    """msgspec says "Expected `str`, got `int` - at `$.content`": name the field first."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    problem, _, path = str(error).partition(" - at `$")
+    if path:
+        return f"field `{path.strip('.`')}`: {problem[0].lower()}{problem[1:]}"
+    return problem[0].lower() + problem[1:]

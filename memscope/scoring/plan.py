@@ -1,0 +1,201 @@
+"""What to compute: windows that fit the model, one ablation a memory in each, and what that costs."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memscope.errors import ModelError
+from memscope.prompt import Prompt
+from memscope.scorers.base import ScoreRequest
+
+Tokens = NDArray[np.intp]
+"""Indexes of a prompt's tokens, rising."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of the prompt that fits the model's context and ends at a response.
+
+    `tokens` are the prompt's tokens in it, `responses` the indexes of those it scores, `left_out` the entries
+    before its end that did not fit.
+    """
+
+    tokens: Tokens
+    responses: tuple[int, ...]
+    left_out: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """One prompt to score: a window without one memory, or the baseline with all (`memory` is None).
+
+    `shared` is how many tokens it has in common with its window's baseline before the memory, `removed` how
+    many tokens the memory has there; `responses` are those it can change, or all of the window's.
+    """
+
+    window: int
+    memory: int | None
+    shared: int
+    removed: int
+    responses: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Tokens through the model: each prompt anew, and with the baseline's prefix reused."""
+
+    tokens_naive: int
+    tokens_needed: int
+
+
+class Plan:
+    """All ablations of a prompt for a model's context length, with their costs."""
+
+    def __init__(self, prompt: Prompt, memories: int, context_length: int) -> None:
+        """Raises ModelError if not even the system prompt fits the context."""
+        self.prompt = prompt
+        self.memories = memories
+        self.windows, self.too_long = _windows(prompt, context_length)
+        self.ablations = [
+            ablation for number in range(len(self.windows)) for ablation in self._ablations_of(number)
+        ]
+        """Every window's baseline, followed by its ablations in the order of the memories."""
+        self.cost = Cost(
+            sum(len(self.windows[a.window].tokens) - a.removed for a in self.ablations),
+            sum(len(self.windows[a.window].tokens) - a.removed - a.shared for a in self.ablations),
+        )
+
+    def possible(self) -> NDArray[np.bool_]:
+        """Which cells [memories, responses] can have a number."""
+        possible = np.zeros((self.memories, len(self.prompt.responses)), np.bool_)
+        for ablation in self.ablations:
+            if ablation.memory is not None:
+                possible[ablation.memory, list(ablation.responses)] = True
+        return possible
+
+    def tokens(self, ablation: Ablation) -> Tokens:
+        """The prompt's tokens in an ablation."""
+        tokens = self.windows[ablation.window].tokens
+        return tokens if ablation.memory is None else tokens[self.prompt.memory[tokens] != ablation.memory]
+
+    def request(self, ablation: Ablation, responses: Sequence[int], reach: int = 0) -> ScoreRequest:
+        """Score `responses` (a span each, in their order), the prompt cut after the last of them, or after
+        `reach` tokens if that is further: a baseline that is only wanted for its prefix."""
+        tokens = self.tokens(ablation)
+        spans = tuple(np.searchsorted(tokens, self.prompt.responses[response]) for response in responses)
+        length = max([reach, *(int(span[-1]) + 1 for span in spans)])
+        return ScoreRequest(self.prompt.ids[tokens[:length]], spans, keep=ablation.memory is None)
+
+    def keys(self, ablation: Ablation, fingerprint: str) -> dict[int, bytes]:
+        """For each response of an ablation the name of its log-probabilities: sha256 over the model's
+        fingerprint, all token ids up to the response's end, and the positions that are scored."""
+        tokens = self.tokens(ablation)
+        ids = np.ascontiguousarray(self.prompt.ids[tokens], np.int32)
+        digest = hashlib.sha256(fingerprint.encode() + b"\0")
+        keys = {}
+        done = 0
+        for response in ablation.responses:
+            span = np.searchsorted(tokens, self.prompt.responses[response])
+            end = int(span[-1]) + 1
+            digest.update(ids[done:end].tobytes())
+            done = end
+            named = digest.copy()
+            named.update(span.astype(np.int64).tobytes())
+            keys[response] = named.digest()
+        return keys
+
+    def tokens_to_compute(self, missing: NDArray[np.bool_], unknown: NDArray[np.bool_]) -> int:
+        """Tokens through the model for the `missing` cells [memories, responses] and the responses [R] whose
+        baseline is `unknown`, with the baseline's prefix reused."""
+        total = 0
+        for number in range(len(self.windows)):
+            reach = 0
+            for ablation in self._ablations_of(number)[::-1]:
+                wanted = unknown if ablation.memory is None else missing[ablation.memory]
+                ends = [self._end(ablation, response) for response in ablation.responses if wanted[response]]
+                if ablation.memory is None:
+                    total += max([reach, *ends])
+                elif ends:
+                    total += max(ends) - ablation.shared
+                    reach = max(reach, ablation.shared)
+        return total
+
+    def _end(self, ablation: Ablation, response: int) -> int:
+        """How many of an ablation's tokens stand up to a response's end."""
+        end = self.prompt.responses[response][-1]
+        before = self.windows[ablation.window].tokens
+        length = int(np.searchsorted(before, end)) + 1
+        if ablation.memory is None:
+            return length
+        return length - int((self.prompt.memory[before[:length]] == ablation.memory).sum())
+
+    def _ablations_of(self, number: int) -> list[Ablation]:
+        window = self.windows[number]
+        ablations = [Ablation(number, None, 0, 0, window.responses)]
+        owners = self.prompt.memory[window.tokens]
+        for memory in range(self.memories):
+            owned = np.flatnonzero(owners == memory)
+            if owned.size:
+                first = window.tokens[owned[0]]
+                after = tuple(r for r in window.responses if self.prompt.responses[r][0] > first)
+                if after:
+                    ablations.append(Ablation(number, memory, int(owned[0]), int(owned.size), after))
+        return ablations
+
+
+def _windows(prompt: Prompt, context_length: int) -> tuple[list[Window], tuple[int, ...]]:
+    """Windows that together score every response once, and the responses that fit none.
+
+    A window ends at a response and reaches back as far as fits, by whole turns. It scores as many responses
+    as it can while the first of them still sees half of what fits, so that a long conversation costs about
+    twice its tokens and not a whole context for each response.
+    """
+    head = np.flatnonzero(prompt.head)
+    room = context_length - len(head)
+    if room <= 0 and len(prompt.ids) > context_length:
+        raise ModelError(
+            f"The system prompt has {len(head):,} tokens and the model's context holds {context_length:,}; "
+            "use a model with a longer context."
+        )
+    turn_starts = np.flatnonzero(np.diff(prompt.turn, prepend=-1))
+    skipped = turn_starts - np.searchsorted(head, turn_starts)
+    scorable = [response for response, positions in enumerate(prompt.responses) if positions.size]
+    windows: list[Window] = []
+    too_long: list[int] = []
+
+    def extent(response: int) -> tuple[int, int]:
+        """The longest stretch of whole turns that fits and ends with `response`; empty if none does."""
+        end = int(prompt.responses[response][-1]) + 1
+        if end <= context_length:
+            return 0, end
+        turn = int(np.searchsorted(skipped, end - context_length))
+        return (int(turn_starts[turn]) if turn < len(turn_starts) else end), end
+
+    at = 0
+    while at < len(scorable):
+        first = scorable[at]
+        begins = int(prompt.responses[first][0])
+        start, end = extent(first)
+        if start > begins:
+            too_long.append(first)
+            at += 1
+            continue
+        group = [first]
+        for response in scorable[at + 1 :]:
+            later, its_end = extent(response)
+            if later >= its_end or (later > start and begins - later < room // 2):
+                break
+            start, end = later, its_end
+            group.append(response)
+        kept = np.concatenate([head[head < start], np.arange(start, end)])
+        windows.append(Window(kept, tuple(group), _left_out(prompt.entry[:end], kept)))
+        at += len(group)
+    return windows, tuple(too_long)
+
+
+def _left_out(entries: NDArray[np.int32], kept: Iterable[int]) -> tuple[int, ...]:
+    inside = np.unique(entries[np.asarray(kept)])
+    return tuple(np.setdiff1d(np.unique(entries[entries >= 0]), inside).tolist())
