@@ -1,4 +1,4 @@
-"""Converts a Llama-architecture GGUF file to a model folder in the Hugging Face layout, weights in float32."""
+"""Converts a Llama-architecture GGUF file to a model folder in the Hugging Face layout, in float32."""
 
 import json
 import os

