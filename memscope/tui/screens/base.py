@@ -1,0 +1,45 @@
+"""What the screens of one session share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from textual.screen import Screen
+
+from memscope.tui.theme import Palette
+from memscope.tui.widgets.activity_bar import ActivityBar
+
+if TYPE_CHECKING:
+    from memscope.tui.app import MemscopeApp
+
+Result = TypeVar("Result")
+
+
+class SessionScreen(Screen[Result]):
+    """A screen that the app tells what has changed."""
+
+    HORIZONTAL_BREAKPOINTS: list[tuple[int, str]] | None = [
+        (0, "-narrow"),
+        (100, "-wide"),
+        (150, "-very-wide"),
+    ]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-short"), (20, "-tall")]  # noqa: RUF012
+
+    @property
+    def memscope(self) -> MemscopeApp:
+        """The app, with its session, view and workers."""
+        return cast("MemscopeApp", self.app)
+
+    @property
+    def bar(self) -> ActivityBar:
+        """This screen's activity bar."""
+        return self.query_one(ActivityBar)
+
+    def show_rows(self, memories: frozenset[int], *, order_changed: bool) -> None:
+        """Cells of these memories have changed."""
+
+    def show_all(self, palette: Palette) -> None:
+        """The matrix, its metric, order or the palette is another one."""
+
+    def show_state(self) -> None:
+        """Preparing or scoring has begun or ended."""

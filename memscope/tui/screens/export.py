@@ -1,0 +1,85 @@
+"""The prompt that asks where to write the matrix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+from memscope.tui.safe import printable
+
+if TYPE_CHECKING:
+    from memscope.tui.app import MemscopeApp
+
+_HINT = "The ending decides the format: .json, .csv or .npz. Enter writes, Esc leaves."
+
+
+class ExportScreen(ModalScreen[Path]):
+    """Dismissed with the path written to, or None."""
+
+    CSS = """
+    ExportScreen {
+        align: center middle;
+        background: $background 60%;
+        & > Vertical {
+            width: 90%;
+            max-width: 80;
+            height: auto;
+            background: $surface;
+            border: round $primary;
+            padding: 0 1;
+        }
+        Input { border: none; height: 1; padding: 0; background: $panel; }
+        Static { height: auto; color: $foreground 70%; }
+        Static.-problem { color: $warning; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss", "Close", id="export.close", tooltip="Write nothing"),
+    ]
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        self._confirmed: Path | None = None
+
+    def compose(self) -> ComposeResult:
+        """The path and one line under it."""
+        with Vertical() as box:
+            box.border_title = "Export the matrix"
+            yield Input(str(self._path), select_on_focus=False)
+            yield Static(Content(_HINT), markup=False)
+
+    @on(Input.Changed)
+    def _changed(self) -> None:
+        self._confirmed = None
+        self._say(_HINT, problem=False)
+
+    @on(Input.Submitted)
+    def _submitted(self, message: Input.Submitted) -> None:
+        path = Path(message.value.strip()).expanduser()
+        if path.exists() and self._confirmed != path:
+            self._confirmed = path
+            self._say(f"{path.name} exists already. Enter again replaces it.", problem=True)
+            return
+        app = cast("MemscopeApp", self.app)
+
+        def written(problem: str | None) -> None:
+            if problem is not None:
+                self._say(problem, problem=True)
+            elif self.is_current:
+                self.dismiss(path)
+
+        app.work.export(path, written)
+
+    def _say(self, text: str, *, problem: bool) -> None:
+        line = self.query_one(Static)
+        line.set_class(problem, "-problem")
+        line.update(Content(printable(text)))

@@ -1,0 +1,182 @@
+"""The Matrix screen: the heatmap, a panel and a sentence that follow its cursor, a legend, activities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container, Horizontal
+from textual.content import Content
+from textual.widgets import Footer, Static
+
+from memscope.conversation.model import Conversation
+from memscope.tui.safe import one_line
+from memscope.tui.screens.base import SessionScreen
+from memscope.tui.screens.response import ResponseScreen
+from memscope.tui.theme import Palette
+from memscope.tui.view import MatrixView, RowOrder
+from memscope.tui.widgets.activity_bar import ActivityBar
+from memscope.tui.widgets.cell_panel import CellPanel
+from memscope.tui.widgets.heatmap import Heatmap
+from memscope.tui.widgets.legend import Legend
+from memscope.tui.widgets.line import Line
+from memscope.tui.wording import NO_MEMORIES, NO_RESPONSES, cell_sentence
+
+
+class MatrixScreen(SessionScreen[None]):
+    """Walk through the heatmap; Enter opens the response under the cursor."""
+
+    CSS = """
+    MatrixScreen {
+        #head { height: 1; background: $surface; }
+        #title { width: 1fr; }
+        #cost { width: auto; color: $foreground 60%; }
+        #main { height: 1fr; }
+        #heatmap { width: 1fr; }
+        #panel { width: 35%; min-width: 36; max-width: 64; }
+        #empty { height: 1fr; padding: 1 2; }
+        #problem { height: auto; max-height: 6; padding: 0 1; color: $error; }
+        #status { height: 2; }
+    }
+    MatrixScreen.-very-wide {
+        #status { height: 1; layout: horizontal; }
+        #sentence { width: 1fr; }
+        #legend { width: 58; }
+    }
+    MatrixScreen.-narrow {
+        #panel, #cost { display: none; }
+    }
+    MatrixScreen.-short {
+        #status { height: 1; }
+        #legend { display: none; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "s",
+            "next_order",
+            "Sort",
+            id="matrix.sort",
+            tooltip="Order rows by weight or as in the conversation",
+        ),
+    ]
+
+    def __init__(
+        self, conversation: Conversation, view: MatrixView, palette: Palette, busy: Callable[[], bool]
+    ) -> None:
+        super().__init__()
+        self._conversation = conversation
+        self._view = view
+        self._palette = palette
+        self._busy = busy
+
+    def compose(self) -> ComposeResult:
+        """Everything that the first paint shows."""
+        with Horizontal(id="head"):
+            yield Line(id="title")
+            yield Line(id="cost")
+        yield Static(self._emptiness(), id="empty", markup=False)
+        with Horizontal(id="main"):
+            yield Heatmap(self._view, self._palette, id="heatmap")
+            yield CellPanel(self._conversation, self._view, self._palette, id="panel")
+        yield Static(id="problem", markup=False)
+        with Container(id="status"):
+            yield Line(id="sentence")
+            yield Legend(self._view, self._palette, id="legend")
+        yield ActivityBar(self.memscope.session.activities, self._busy)
+        yield Footer(compact=True)
+
+    def on_mount(self) -> None:
+        """Fill the lines."""
+        self._show_emptiness()
+        self.show_state()
+        self._follow()
+
+    def show_rows(self, memories: frozenset[int], *, order_changed: bool) -> None:
+        """Draw changed rows and whatever else depends on them."""
+        self.heatmap.show_rows(sorted(memories), order_changed=order_changed)
+        self.query_one(Legend).rebuild()
+        self._follow()
+
+    def show_all(self, palette: Palette) -> None:
+        """Draw everything anew."""
+        self.heatmap.use(self._view, palette)
+        for widget in (self.query_one(CellPanel), self.query_one(Legend)):
+            widget.palette = palette
+            widget.rebuild()
+        self._show_emptiness()
+        self._follow()
+
+    def show_state(self) -> None:
+        """Say which conversation and scorer this is, what scoring costs, and what went wrong."""
+        app = self.memscope
+        memories, responses = self._view.matrix.shape
+        parts = [
+            one_line(app.session.conversation.source.title),
+            f"{memories} memories x {responses} responses",
+            one_line(app.session.scorer_label),
+        ]
+        self._line("title").say(
+            Content.assemble(("memscope", "bold $primary"), "  ", " · ".join(filter(None, parts)))
+        )
+        self._line("cost").say(app.cost)
+        problem = self.query_one("#problem", Static)
+        problem.display = bool(app.problem)
+        problem.update(Content(app.problem))
+        self.bar.say(app.idle)
+        self._follow()
+
+    def move_to(self, memory: int, response: int) -> None:
+        """Put the cursor on a cell."""
+        self.heatmap.move_to(memory, response)
+
+    def on_heatmap_moved(self) -> None:
+        """The panel and the sentence follow the cursor."""
+        self._follow()
+
+    def on_heatmap_opened(self, message: Heatmap.Opened) -> None:
+        """Open a response; back from there the cursor is where the user went meanwhile."""
+        screen = ResponseScreen(
+            self._conversation, self._view, self._palette_now, self._busy, message.memory, message.response
+        )
+        self.app.push_screen(screen, self._return)
+
+    def action_next_order(self) -> None:
+        """Order the rows the other way."""
+        other = {RowOrder.WEIGHT: RowOrder.CONVERSATION, RowOrder.CONVERSATION: RowOrder.WEIGHT}
+        self._view.set_row_order(other[self._view.row_order])
+        self.heatmap.show_rows((), order_changed=True)
+
+    @property
+    def heatmap(self) -> Heatmap:
+        """The heatmap."""
+        return self.query_one(Heatmap)
+
+    @property
+    def _palette_now(self) -> Palette:
+        return self.query_one(Legend).palette
+
+    def _return(self, cell: tuple[int, int] | None) -> None:
+        if cell is not None:
+            self.move_to(*cell)
+
+    def _line(self, name: str) -> Line:
+        return self.query_one(f"#{name}", Line)
+
+    def _follow(self) -> None:
+        memory, response = self.heatmap.memory, self.heatmap.response
+        if all(self._view.matrix.shape):
+            self._line("sentence").say(cell_sentence(self._view, self._conversation, memory, response))
+            self.query_one(CellPanel).follow(memory, response)
+
+    def _emptiness(self) -> str:
+        memories, responses = self._view.matrix.shape
+        return "" if memories and responses else NO_RESPONSES if memories else NO_MEMORIES
+
+    def _show_emptiness(self) -> None:
+        empty = bool(self._emptiness())
+        self.query_one("#empty").display = empty
+        self.query_one("#main").display = not empty
+        self.query_one("#status").display = not empty

@@ -1,0 +1,272 @@
+"""The Response screen: one response's words coloured by the memory chosen in the list beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.widgets import Footer
+
+from memscope.conversation.model import Conversation
+from memscope.tui.safe import one_line, printable
+from memscope.tui.screens.base import SessionScreen
+from memscope.tui.theme import Palette
+from memscope.tui.view import MatrixView
+from memscope.tui.widgets.activity_bar import ActivityBar
+from memscope.tui.widgets.line import Line
+from memscope.tui.widgets.memory_list import MemoryList
+from memscope.tui.widgets.memory_text import MemoryText
+from memscope.tui.widgets.token_text import TokenText
+from memscope.tui.wording import nats, response_text, response_title, state_sentence
+
+if TYPE_CHECKING:
+    from memscope.scoring.session import TokenView
+
+Cell = tuple[int, int]
+
+
+class ResponseScreen(SessionScreen[Cell]):
+    """Dismissed with the (memory, response) last looked at."""
+
+    CSS = """
+    ResponseScreen {
+        #title { background: $surface; }
+        #main { height: 1fr; }
+        #list { width: 40%; min-width: 24; max-width: 56; }
+        #text { height: 1fr; }
+        #token { color: $foreground 75%; }
+        #memory { height: 35%; min-height: 4; max-height: 14; }
+    }
+    ResponseScreen.-narrow {
+        #list { width: 40%; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "up,k", "memory(-1)", "Memory", id="response.memory_up", show=False, tooltip="The memory above"
+        ),
+        Binding(
+            "down,j",
+            "memory(1)",
+            "Memory",
+            id="response.memory_down",
+            key_display="↑↓",
+            tooltip="Choose the memory that colours the text",
+        ),
+        Binding(
+            "left,h", "token(-1)", "Token", id="response.token_left", show=False, tooltip="The token before"
+        ),
+        Binding(
+            "right,l",
+            "token(1)",
+            "Token",
+            id="response.token_right",
+            key_display="←→",
+            tooltip="Read one token's log-probability with and without the memory",
+        ),
+        Binding(
+            "n,right_square_bracket",
+            "response(1)",
+            "Next",
+            id="response.next",
+            tooltip="The next response",
+        ),
+        Binding(
+            "p,left_square_bracket",
+            "response(-1)",
+            "Previous",
+            id="response.previous",
+            tooltip="The response before",
+        ),
+        Binding(
+            "pageup", "scroll_text(-1)", "Up", id="response.page_up", show=False, tooltip="Scroll the text up"
+        ),
+        Binding(
+            "pagedown",
+            "scroll_text(1)",
+            "Down",
+            id="response.page_down",
+            show=False,
+            tooltip="Scroll the text down",
+        ),
+        Binding(
+            "K",
+            "scroll_memory(-1)",
+            "Up",
+            id="response.memory_text_up",
+            show=False,
+            tooltip="Scroll the memory's text up",
+        ),
+        Binding(
+            "J",
+            "scroll_memory(1)",
+            "Down",
+            id="response.memory_text_down",
+            show=False,
+            tooltip="Scroll the memory's text down",
+        ),
+        Binding(
+            "escape,q", "back", "Back", id="response.back", key_display="esc", tooltip="Back to the matrix"
+        ),
+    ]
+
+    def __init__(
+        self,
+        conversation: Conversation,
+        view: MatrixView,
+        palette: Palette,
+        busy: Callable[[], bool],
+        memory: int,
+        response: int,
+    ) -> None:
+        super().__init__()
+        self._conversation = conversation
+        self._view = view
+        self._palette = palette
+        self._busy = busy
+        self._start = memory
+        self._response = response
+        self._tokens: TokenView | None = None
+
+    def compose(self) -> ComposeResult:
+        """The list at the left; the text, one token in words and the memory's text at the right."""
+        yield Line(id="title")
+        with Horizontal(id="main"):
+            yield MemoryList(self._view, self._palette, self._response, self._start, id="list")
+            with Vertical():
+                yield TokenText(self._palette, id="text")
+                yield Line(id="token")
+                yield MemoryText(self._conversation, self._palette, id="memory")
+        yield ActivityBar(self.memscope.session.activities, self._busy)
+        yield Footer(compact=True)
+
+    def on_mount(self) -> None:
+        """Show the response."""
+        self.show_state()
+        self._show_response()
+
+    def show_rows(self, memories: frozenset[int], *, order_changed: bool) -> None:
+        """Take in new values; fetch the tokens again if they may be there only now."""
+        self._list.show_response(self._response)
+        self._show_title()
+        if self._list.memory in memories or self._tokens is None:
+            self._read_tokens()
+
+    def show_all(self, palette: Palette) -> None:
+        """Draw everything anew."""
+        self._palette = palette
+        for widget in (self._list, self._text, self.query_one(MemoryText)):
+            widget.palette = palette
+            widget.rebuild()
+        self._show_response()
+
+    def show_state(self) -> None:
+        """Say what can be done when nothing is going on, or what went wrong."""
+        self.bar.say(self.memscope.problem or self.memscope.idle)
+
+    def action_memory(self, down: int) -> None:
+        """Choose another memory."""
+        self._list.step(down)
+
+    def action_token(self, right: int) -> None:
+        """Choose another token."""
+        self._text.step(right)
+
+    def action_response(self, step: int) -> None:
+        """Go to another response, keeping the memory if it stands before that one too."""
+        response = self._response + step
+        if 0 <= response < self._view.matrix.shape[1]:
+            self._response = response
+            self._text.forget_choice()
+            self._show_response()
+
+    def action_scroll_text(self, pages: int) -> None:
+        """Scroll the response's text by pages."""
+        self._text.scroll_relative(y=pages * max(1, self._text.size.height - 1), animate=False)
+
+    def action_scroll_memory(self, lines: int) -> None:
+        """Scroll the memory's text by lines."""
+        self.query_one(MemoryText).scroll_relative(y=lines, animate=False)
+
+    def action_back(self) -> None:
+        """Back to the matrix, with its cursor on what was looked at last."""
+        memory = self._list.memory
+        self.dismiss((self._start if memory is None else memory, self._response))
+
+    def on_memory_list_chosen(self) -> None:
+        """Colour the text by another memory."""
+        self._show_memory()
+        self._read_tokens()
+
+    def on_token_text_moved(self) -> None:
+        """Say another token in words."""
+        self._show_token()
+
+    @property
+    def _list(self) -> MemoryList:
+        return self.query_one(MemoryList)
+
+    @property
+    def _text(self) -> TokenText:
+        return self.query_one(TokenText)
+
+    def _show_response(self) -> None:
+        self._tokens = None
+        self._list.show_response(self._response)
+        self._show_title()
+        self._show_memory()
+        self._show_text()
+        self._read_tokens()
+
+    def _show_title(self) -> None:
+        matrix = self._view.matrix
+        title = response_title(self._view, self._response)
+        logprob = matrix.baseline[self._response]
+        known = "" if np.isnan(logprob) else f" · log-probability {logprob:.1f} nats with all memories"
+        self.query_one("#title", Line).say(Content.assemble((title, "bold $primary"), known))
+
+    def _show_memory(self) -> None:
+        self.query_one(MemoryText).show_memory(self._list.memory)
+
+    def _read_tokens(self) -> None:
+        response, memory = self._response, self._list.memory
+
+        def read(tokens: TokenView | None) -> None:
+            if self.is_attached and (response, memory) == (self._response, self._list.memory):
+                self._tokens = tokens
+                self._show_text()
+
+        self.memscope.work.read_tokens(response, memory, read)
+
+    def _show_text(self) -> None:
+        tokens = self._tokens
+        if tokens is None:
+            entry = self._conversation.entries[self._view.matrix.responses[self._response]]
+            self._text.show_plain(response_text(entry))
+        else:
+            drops = None if tokens.without is None else tokens.with_all - tokens.without
+            self._text.show_tokens(tokens.tokens, drops)
+        self._show_token()
+
+    def _show_token(self) -> None:
+        self.query_one("#token", Line).say(self._token_sentence())
+
+    def _token_sentence(self) -> str:
+        memory, tokens, at = self._list.memory, self._tokens, self._text.token
+        if memory is None:
+            return "no memory stands before this response"
+        key = one_line(self._view.matrix.keys[memory], 30)
+        state = state_sentence(self._view, self._conversation, memory, self._response)
+        if tokens is None or at is None:
+            return f"{key}: {state}"
+        token = printable(tokens.tokens[at]).replace("\n", "⏎")
+        said = f"token “{token}” {at + 1} of {len(tokens.tokens)}: {tokens.with_all[at]:.2f} with"
+        if tokens.without is None:
+            return f"{said} · {key}: {state}"
+        drop = float(tokens.with_all[at] - tokens.without[at])
+        return f"{said}, {tokens.without[at]:.2f} without, {nats(drop)} nats"

@@ -1,0 +1,98 @@
+"""The panel that follows the heatmap's cursor: the response, its important memories, the memory."""
+
+from rich.segment import Segment
+from textual.strip import Strip
+
+from memscope.conversation.model import Conversation
+from memscope.scoring.matrix import CellState
+from memscope.tui.safe import one_line, printable
+from memscope.tui.theme import Palette
+from memscope.tui.view import MatrixView
+from memscope.tui.widgets.memory_rows import largest_value, memory_row
+from memscope.tui.widgets.strips import StripView, strip, text_strips
+from memscope.tui.wording import memory_places, response_text, response_title
+
+_START = 2000
+"""Characters of a text that are looked at; the panel shows only its start."""
+
+
+class CellPanel(StripView):
+    """Shows the cell of (`memory`, `response`)."""
+
+    DEFAULT_CSS = """
+    CellPanel {
+        overflow: hidden;
+        border-left: solid $panel;
+        padding: 0 0 0 1;
+    }
+    """
+
+    def __init__(
+        self,
+        conversation: Conversation,
+        view: MatrixView,
+        palette: Palette,
+        *,
+        id: str | None = None,  # noqa: A002
+    ) -> None:
+        super().__init__(id=id)
+        self._conversation = conversation
+        self._view = view
+        self.palette = palette
+        self._cell = (0, 0)
+
+    def follow(self, memory: int, response: int) -> None:
+        """Show another cell, or the same one anew."""
+        self._cell = (memory, response)
+        self.rebuild()
+
+    def build(self, width: int, height: int) -> list[Strip]:
+        """The response's start, as many memories as matter or fit, the memory's text in the rest."""
+        if not all(self._view.matrix.shape):
+            return []
+        blank = Strip.blank(width, self.palette.normal)
+        strips = [*self._response(width, most=3 if height < 24 else 5), blank]
+        strips += self._memories(width, most=max(3, height - len(strips) - 7))
+        strips += [blank, *self._memory(width, most=max(0, height - len(strips) - 2))]
+        return strips[:height]
+
+    def _line(self, text: str, width: int, *, loud: bool = False) -> Strip:
+        style = self.palette.accent if loud else self.palette.faint
+        return strip([Segment(text, style)], width, self.palette.normal)
+
+    def _response(self, width: int, most: int) -> list[Strip]:
+        response = self._cell[1]
+        entry = self._conversation.entries[self._view.matrix.responses[response]]
+        start = one_line(response_text(entry)[:_START])
+        title = self._line(response_title(self._view, response), width, loud=True)
+        return [title, *text_strips(f"“{start}”", width, self.palette.normal, most=most)]
+
+    def _memories(self, width: int, most: int) -> list[Strip]:
+        memory, response = self._cell
+        ranking = self._view.ranking(response)
+        scored = [each for each in ranking if each.state is CellState.SCORED]
+        shown = [each for each in scored if abs(each.value) > self._view.threshold]
+        if not shown:
+            waiting = len(ranking) - len(scored)
+            reason = "not scored yet" if waiting else "no memory matters here"
+            return [self._line(reason if ranking else "no memory stands before it", width)]
+        more = len(shown) - most
+        largest = largest_value(shown)
+        strips = [
+            memory_row(self._view, self.palette, each, largest, width, here=each.memory == memory)
+            for each in (shown[: most - 1] if more > 0 else shown)
+        ]
+        if more > 0:
+            strips.append(self._line(f"    and {more + 1} more: press enter", width))
+        return strips
+
+    def _memory(self, width: int, most: int) -> list[Strip]:
+        memory = self._cell[0]
+        key = one_line(self._view.matrix.keys[memory], max(1, width - 14))
+        places = memory_places(self._conversation, memory)
+        title = [Segment(f"{key} ", self.palette.accent), Segment(f"· {places}", self.palette.faint)]
+        text = printable(self._conversation.memory_text(self._conversation.memories[memory])[:_START])
+        return [
+            strip(title, width, self.palette.normal),
+            *text_strips(text, width, self.palette.normal, most=most),
+        ]

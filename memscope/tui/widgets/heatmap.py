@@ -1,0 +1,202 @@
+"""The heatmap: memories down, responses across, one Line-API widget with frozen headers and a cursor."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from memscope.tui.theme import Palette
+from memscope.tui.view import MatrixView
+from memscope.tui.widgets.heatmap_lines import CELL, HEADER, HeatmapLines, Window
+
+_FAR = 10**9
+
+
+class Heatmap(ScrollView, can_focus=True, inherit_bindings=False):
+    """Draws a `MatrixView`; the cursor stays on its memory and response when rows are re-sorted."""
+
+    ALLOW_SELECT = False
+    HELP = "Each cell says how much less probable a response is without a memory."
+    DEFAULT_CSS = """
+    Heatmap {
+        background: $background;
+        scrollbar-size: 1 1;
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1, 0)", "Up", id="cell.up", show=False, tooltip="The memory above"),
+        Binding("down,j", "move(1, 0)", "Down", id="cell.down", show=False, tooltip="The memory below"),
+        Binding("left,h", "move(0, -1)", "Left", id="cell.left", show=False, tooltip="The response before"),
+        Binding("right,l", "move(0, 1)", "Right", id="cell.right", show=False, tooltip="The response after"),
+        Binding("pageup", "page(-1)", "Page up", id="cell.page_up", show=False, tooltip="One screen up"),
+        Binding(
+            "pagedown", "page(1)", "Page down", id="cell.page_down", show=False, tooltip="One screen down"
+        ),
+        Binding(
+            "home", f"move(0, -{_FAR})", "First", id="cell.first", show=False, tooltip="The first response"
+        ),
+        Binding("end", f"move(0, {_FAR})", "Last", id="cell.last", show=False, tooltip="The last response"),
+        Binding("g", f"move(-{_FAR}, 0)", "Top", id="cell.top", show=False, tooltip="The top row"),
+        Binding("G", f"move({_FAR}, 0)", "Bottom", id="cell.bottom", show=False, tooltip="The bottom row"),
+        Binding(
+            "enter",
+            "open",
+            "Open",
+            id="cell.open",
+            tooltip="Open the response: its words, coloured by memory",
+        ),
+    ]
+
+    @dataclass
+    class Moved(Message):
+        """The cursor is on another cell."""
+
+        memory: int
+        response: int
+
+    @dataclass
+    class Opened(Message):
+        """The user wants to see the response under the cursor."""
+
+        memory: int
+        response: int
+
+    def __init__(self, view: MatrixView, palette: Palette, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._view = view
+        self._lines = HeatmapLines(view, palette)
+        self.memory = int(view.order[0]) if len(view.order) else 0
+        self.response = 0
+        self._row_drawn = 0
+
+    def on_mount(self) -> None:
+        self._resize()
+
+    def use(self, view: MatrixView, palette: Palette) -> None:
+        """Draw with another palette, or a view that has taken on another matrix."""
+        self._lines = HeatmapLines(view, palette)
+        memories, responses = view.matrix.shape
+        self.memory = max(0, min(self.memory, memories - 1))
+        self.response = max(0, min(self.response, responses - 1))
+        self._resize()
+        self.refresh()
+
+    def show_rows(self, memories: Sequence[int], *, order_changed: bool) -> None:
+        """Draw what has changed; re-sorting leaves the cursor's row where it is on the screen, if it can."""
+        if order_changed:
+            self._scroll_to_cursor(keep=True)
+            self.refresh()
+            return
+        self._refresh_header()
+        top, bottom = self.scroll_offset.y, self.scroll_offset.y + self._body_height
+        rows = [row for row in self._view.row_of[list(memories)].tolist() if top <= row < bottom]
+        if rows:
+            lines = (Region(0, HEADER + row - top, self.size.width, 1) for row in rows)
+            self.refresh(*lines)
+
+    def move_to(self, memory: int, response: int) -> None:
+        """Put the cursor on a cell and bring that into sight."""
+        if (memory, response) == (self.memory, self.response):
+            return
+        before = self.memory
+        self.memory, self.response = memory, response
+        if not self._scroll_to_cursor():
+            self._refresh_header()
+            for each in {before, memory}:
+                row = int(self._view.row_of[each])
+                self.refresh(Region(0, HEADER + row - self.scroll_offset.y, self.size.width, 1))
+        self.post_message(self.Moved(memory, response))
+
+    def action_move(self, down: int, right: int) -> None:
+        """Move the cursor by so many rows and columns, as far as there are any."""
+        memories, responses = self._view.matrix.shape
+        if memories and responses:
+            row = max(0, min(int(self._view.row_of[self.memory]) + down, memories - 1))
+            column = max(0, min(self.response + right, responses - 1))
+            self.move_to(int(self._view.order[row]), column)
+
+    def action_page(self, direction: int) -> None:
+        """Move the cursor by a screen."""
+        self.action_move(direction * max(1, self._body_height - 1), 0)
+
+    def action_open(self) -> None:
+        """Open the response under the cursor."""
+        if all(self._view.matrix.shape):
+            self.post_message(self.Opened(self.memory, self.response))
+
+    def on_click(self, event: events.Click) -> None:
+        """Move to the cell clicked; in a header, to its row or column. A second click opens the response."""
+        offset = event.get_content_offset(self)
+        memories, responses = self._view.matrix.shape
+        if offset is None or not memories or not responses:
+            return
+        row = offset.y - HEADER + self.scroll_offset.y if offset.y >= HEADER else None
+        column = (
+            (offset.x - self._gutter_width) // CELL + self._first if offset.x >= self._gutter_width else None
+        )
+        if (row is not None and row >= memories) or (column is not None and column >= responses):
+            return
+        memory = self.memory if row is None else int(self._view.order[row])
+        self.move_to(memory, self.response if column is None else column)
+        if event.chain == 2:
+            self.action_open()
+
+    def on_resize(self) -> None:
+        """Keep the cursor in sight."""
+        self._resize()
+        self._scroll_to_cursor()
+
+    def render_line(self, y: int) -> Strip:
+        """One line of the viewport, at `y` from its top."""
+        window = Window(self.size.width, self._first, self.memory, self.response)
+        if y == 0:
+            return self._lines.marks(window)
+        if y == 1:
+            return self._lines.sparkline(window)
+        row = y - HEADER + self.scroll_offset.y
+        if row >= len(self._view.order):
+            return Strip.blank(self.size.width, self._lines.blank)
+        return self._lines.row(row, window)
+
+    @property
+    def _first(self) -> int:
+        return self.scroll_offset.x // CELL
+
+    @property
+    def _gutter_width(self) -> int:
+        return self._lines.gutter(self.size.width).width
+
+    @property
+    def _body_height(self) -> int:
+        return max(1, self.size.height - HEADER)
+
+    def _resize(self) -> None:
+        memories, responses = self._view.matrix.shape
+        self.virtual_size = Size(self._gutter_width + responses * CELL, memories + HEADER)
+
+    def _refresh_header(self) -> None:
+        self.refresh(Region(0, 0, self.size.width, HEADER))
+
+    def _scroll_to_cursor(self, *, keep: bool = False) -> bool:
+        """Scroll as little as shows the cursor; with `keep`, first as far as its row has moved."""
+        if not self.size.width or not len(self._view.order):
+            return False
+        row = int(self._view.row_of[self.memory])
+        left, top = self._first, self.scroll_offset.y
+        height, columns = self._body_height, max(1, self._lines.columns(self.size.width))
+        moved, self._row_drawn = row - self._row_drawn, row
+        if keep:
+            if not top <= row - moved < top + height:
+                return False
+            top += moved
+        top = min(max(top, row - height + 1), row)
+        left = min(max(left, self.response - columns + 1), self.response)
+        before = self.scroll_offset
+        self.scroll_to(left * CELL, top, animate=False)
+        return self.scroll_offset != before

@@ -1,0 +1,150 @@
+"""Numbers, cell states and activities in words, and texts fit to show. Everything returned is printable."""
+
+import math
+
+from memscope.activity import ActivitySnapshot, ActivityState
+from memscope.conversation.model import Conversation, Entry
+from memscope.scoring.matrix import CellState
+from memscope.tui.safe import one_line, printable
+from memscope.tui.view import MatrixView
+
+NO_MEMORIES = """This conversation has no memories.
+
+A memory is something the agent was to remember and that was put into its context. memscope leaves each \
+one out in turn and shows which responses become less probable.
+
+Mark one in either of two ways:
+
+  a line of the log with a key of its own
+    {"role": "system", "content": "Lives in Lyon.", "memory_key": "home/city"}
+
+  tags inside a system, user or tool message
+    <memory key="home/city">Lives in Lyon.</memory>"""
+
+NO_RESPONSES = """This conversation has no responses yet.
+
+memscope scores what the agent said: add at least one message with the role "assistant" that says or calls \
+something outside its <think> text."""
+
+_APART = "memory and response do not fit one window of the model's context"
+_ORDINALS = {1: "st", 2: "nd", 3: "rd"}
+
+
+def nats(value: float) -> str:
+    """A signed divergence, `+2.20`."""
+    return f"{value:+.2f}" if abs(value) < 1000 else f"{value:+.0f}"
+
+
+def compact(value: float) -> str:
+    """A sum in at most six characters, `41.2`."""
+    if abs(value) < 9999:
+        return f"{value:.1f}"
+    return f"{value / 1000:.0f}k" if abs(value) < 9_999_000 else f"{value:.0e}"
+
+
+def bound(value: float) -> str:
+    """The end of a range without needless digits, `10` or `0.5`."""
+    return f"{value:g}"
+
+
+def ordinal(number: int) -> str:
+    """`2nd`."""
+    teens = number % 100 in (11, 12, 13)
+    return f"{number}{'th' if teens else _ORDINALS.get(number % 10, 'th')}"
+
+
+def amount(value: float, unit: str = "") -> str:
+    """How much of something: `43,500`, or with the unit `bytes` `34.2 MB`."""
+    if unit != "bytes":
+        return f"{value:,.0f}"
+    for power, name in ((9, "GB"), (6, "MB"), (3, "kB")):
+        if value >= 10**power:
+            return f"{value / 10**power:.1f} {name}"
+    return f"{value:.0f} B"
+
+
+def duration(seconds: float) -> str:
+    """`12 s`, `3 min 5 s`, `2 h 10 min`."""
+    whole = math.ceil(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def activity_line(activity: ActivitySnapshot) -> str:
+    """An activity without its mark: title, how far, how fast, how long yet."""
+    title = one_line(activity.title)
+    if activity.state is ActivityState.FAILED:
+        return f"{title}: {one_line(activity.error or 'failed')}"
+    if activity.state is ActivityState.NOTICE:
+        return title
+    if activity.state is not ActivityState.RUNNING:
+        return f"{title} ({'complete' if activity.state is ActivityState.COMPLETE else 'stopped'})"
+    unit = activity.unit
+    parts = []
+    if activity.total:
+        percent = min(100.0, 100.0 * activity.done / activity.total)
+        of = amount(activity.total, unit)
+        name = "" if unit == "bytes" or not unit else f" {unit}"
+        parts.append(f"{amount(activity.done, unit)} of {of}{name}")
+        parts.append(f"{percent:.0f}%")
+    elif activity.done:
+        parts.append(f"{amount(activity.done, unit)}{'' if unit in ('', 'bytes') else f' {unit}'}")
+    if activity.speed is not None and unit:
+        parts.append(f"{amount(activity.speed, unit)}{'' if unit == 'bytes' else f' {unit}'}/s")
+    if activity.remaining is not None:
+        parts.append(f"{duration(activity.remaining)} left")
+    elif activity.total is None and activity.elapsed >= 1:
+        parts.append(duration(activity.elapsed))
+    return " · ".join([title, *parts])
+
+
+def cell_sentence(view: MatrixView, conversation: Conversation, memory: int, response: int) -> str:
+    """One cell in words."""
+    matrix = view.matrix
+    where = f"{one_line(matrix.keys[memory])} x r{response + 1}: "
+    state = CellState(int(matrix.states[memory, response]))
+    if state is CellState.SCORED:
+        value = float(matrix.values(view.metric)[memory, response])
+        place, count = view.place_in_column(memory, response)
+        noise = f"noise {view.noise_floor:g}"
+        return f"{where}{nats(value)} nats, {ordinal(place)} of {count}, {noise} · {view.metric}"
+    return where + state_sentence(view, conversation, memory, response)
+
+
+def state_sentence(view: MatrixView, conversation: Conversation, memory: int, response: int) -> str:
+    """Why a cell has no number."""
+    state = CellState(int(view.matrix.states[memory, response]))
+    if state is CellState.FAILED:
+        return f"failed: {one_line(view.matrix.errors.get(memory, 'no reason given'))}"
+    if state is CellState.IMPOSSIBLE:
+        late = conversation.memories[memory].places[0].entry > view.matrix.responses[response]
+        return f"impossible: {'this memory enters after the response' if late else _APART}"
+    return {
+        CellState.PENDING: "not scored yet: press r",
+        CellState.RUNNING: "being scored",
+        CellState.SCORED: "scored",
+    }[state]
+
+
+def response_text(entry: Entry) -> str:
+    """What the agent said and called in a response, without its thinking."""
+    calls = [f"→ {call.name}({call.arguments})" for call in entry.tool_calls]
+    return printable("\n".join(filter(None, [entry.said.strip(), *calls])))
+
+
+def response_title(view: MatrixView, response: int) -> str:
+    """`r7 · entry 15 · 48 tokens`."""
+    matrix = view.matrix
+    tokens = int(matrix.tokens[response])
+    counted = f" · {tokens:,} tokens" if tokens else ""
+    return f"r{response + 1} · entry {matrix.responses[response]}{counted}"
+
+
+def memory_places(conversation: Conversation, memory: int) -> str:
+    """Where a memory stands: `entry 3` or `entries 3, 9`."""
+    entries = conversation.memories[memory].entries
+    shown = ", ".join(str(entry) for entry in entries[:6]) + (", …" if len(entries) > 6 else "")
+    return f"{'entry' if len(entries) == 1 else 'entries'} {shown}"

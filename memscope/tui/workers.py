@@ -1,0 +1,143 @@
+"""The only bridge between the screens and the session: its work as Textual workers, its news as messages."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from textual.app import App
+from textual.message import Message
+from textual.worker import Worker
+
+from memscope.errors import MemscopeError
+
+if TYPE_CHECKING:
+    from memscope.scoring.session import Session, TokenView
+
+BATCH = 0.08
+"""Seconds over which changed rows are gathered before the screen hears of them."""
+
+
+@dataclass
+class Prepared(Message):
+    """The session is ready to score."""
+
+
+@dataclass
+class RowsChanged(Message):
+    """Cells of these memories have changed."""
+
+    rows: frozenset[int]
+
+
+@dataclass
+class ScoringEnded(Message):
+    """Nothing is being scored any more: complete, stopped or failed."""
+
+
+@dataclass
+class Failed(Message):
+    """Preparing or scoring went wrong; `sentence` says how, for the user."""
+
+    sentence: str
+
+
+class SessionWorkers:
+    """Prepares, scores and exports without the screen waiting for it."""
+
+    def __init__(self, app: App[Any], session: "Session") -> None:
+        self._app = app
+        self._session = session
+        self._work: Worker[None] | None = None
+        self._rows: set[int] = set()
+        self.tokens_missing = 0
+        """Tokens that scoring what is missing would compute, as counted when work last ended."""
+        self.ready = False
+        """Whether the session has been prepared."""
+        self.scoring = False
+        """Whether a score is running."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is being prepared or scored."""
+        return self._work is not None and not self._work.is_finished
+
+    def prepare(self) -> None:
+        """Open the model and lay the plan; ends in `Prepared` or `Failed`."""
+        self._work = self._start(self._prepare(), "session")
+
+    def score(self, *, fresh: bool = False) -> None:
+        """Score what is missing, or everything again; a score that runs is stopped first."""
+        self.scoring = True
+        self._work = self._start(self._score(fresh), "session")
+
+    def stop(self) -> None:
+        """Stop scoring; what is done stays."""
+        if self.scoring and self._work is not None:
+            self._work.cancel()
+
+    def read_tokens(
+        self, response: int, memory: int | None, then: Callable[["TokenView | None"], None]
+    ) -> None:
+        """Fetch a response's token log-probabilities, then call `then`; an earlier request is dropped."""
+
+        async def read() -> None:
+            then(await self._session.token_view(response, memory))
+
+        self._start(read(), "tokens")
+
+    def export(self, path: Path, then: Callable[[str | None], None]) -> None:
+        """Write the matrix to `path`, then call `then` with None or a sentence about what went wrong."""
+
+        async def write() -> None:
+            problem = None
+            try:
+                await self._session.export(path)
+            except (MemscopeError, OSError) as error:
+                problem = str(error)
+            then(problem)
+
+        self._start(write(), "export")
+
+    def _start(self, work: Coroutine[Any, Any, None], group: str) -> Worker[None]:
+        return self._app.run_worker(work, group=group, exclusive=True, exit_on_error=False)
+
+    async def _prepare(self) -> None:
+        try:
+            await self._session.prepare()
+        except MemscopeError as error:
+            self._app.post_message(Failed(str(error)))
+        else:
+            self.ready = True
+            await self._count()
+            self._app.post_message(Prepared())
+
+    async def _score(self, fresh: bool) -> None:
+        this = self._work
+        try:
+            async with aclosing(self._session.score(fresh=fresh)) as changes:
+                async for change in changes:
+                    if not self._rows:
+                        self._app.set_timer(BATCH, self._flush)
+                    self._rows.update(change.rows)
+                    # A session whose answers all lie in the store may never suspend by itself.
+                    await asyncio.sleep(0)
+        except MemscopeError as error:
+            self._app.post_message(Failed(str(error)))
+        finally:
+            self._flush()
+            if self._work is this:
+                await self._count()
+                self.scoring = False
+                self._app.post_message(ScoringEnded())
+
+    async def _count(self) -> None:
+        missing = await asyncio.to_thread(self._session.tokens_missing)
+        self.tokens_missing = missing or 0
+
+    def _flush(self) -> None:
+        if self._rows:
+            rows, self._rows = frozenset(self._rows), set()
+            self._app.post_message(RowsChanged(rows))
