@@ -2,7 +2,9 @@
 
 
 class MemscopeError(Exception):
-    """A problem the user can act on; `str(error)` is the whole sentence. The command line exits with 2."""
+    """A problem the user can act on: `str(error)` is the whole sentence, `status` the exit status."""
+
+    status = 2
 
 
 class InputError(MemscopeError):
@@ -11,6 +13,18 @@ class InputError(MemscopeError):
 
 class ModelError(MemscopeError):
     """A model that can't be fetched, read or run."""
+
+
+class FetchError(ModelError):
+    """The embedded model is not there and can't be fetched, so nothing can be scored."""
+
+    status = 1
+
+
+class NothingToScoreError(MemscopeError):
+    """The conversation is fine but has no cell to score."""
+
+    status = 1
 
 
 class ScorerError(Exception):

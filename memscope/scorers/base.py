@@ -1,6 +1,6 @@
 """What every scorer offers: a tokenizer with its chat template, and log-probabilities of given tokens."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -47,12 +47,14 @@ class TemplateRefusedError(Exception):
 class ScoreRequest:
     """Token ids of a prompt [T] and, for each span to score, the positions of its tokens (each > 0).
 
-    `keep` marks a prompt that later ones share a prefix with (the baseline).
+    `keep` marks a prompt that later ones share a prefix with (the baseline); `shared` is how many first tokens
+    of this one are those of the prompt last kept, so that they need not be computed again.
     """
 
     ids: TokenIds
     spans: tuple[NDArray[np.intp], ...]
     keep: bool = False
+    shared: int = 0
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class Scorer(Protocol):
     def tokens_computed(self) -> int:
         """Tokens that went through the model since this scorer was made; reused ones do not count."""
 
-    def score(self, request: ScoreRequest) -> AsyncIterator[SpanScore]:
+    def score(self, request: ScoreRequest) -> AsyncGenerator[SpanScore]:
         """Score the request's spans, each yielded once as soon as all its tokens are known.
 
         Raises ScorerError if the request failed and may be tried again. Closing the iterator or cancelling

@@ -65,19 +65,20 @@ class ScoreMatrix:
         self._token_clamped[memory, response] = np.maximum(drop, 0.0).sum()
         self.states[memory, response] = CellState.SCORED
 
-    def set_running(self, memory: int) -> None:
-        """Mark a row's pending cells as running."""
-        self._move(memory, CellState.PENDING, CellState.RUNNING)
+    def set_running(self, memory: int, responses: Sequence[int]) -> None:
+        """These cells are being scored."""
+        self.states[memory, list(responses)] = CellState.RUNNING
 
-    def set_pending(self, memory: int) -> None:
-        """Take a row's running cells back to pending: the run was cancelled."""
-        self._move(memory, CellState.RUNNING, CellState.PENDING)
+    def stop_running(self) -> None:
+        """Take running cells back to pending: the run is over."""
+        self.states[self.states == CellState.RUNNING] = CellState.PENDING
 
-    def set_failed(self, memory: int, reason: str) -> None:
-        """Mark whatever of a row is not scored as failed."""
-        row = self.states[memory]
-        row[(row == CellState.PENDING) | (row == CellState.RUNNING)] = CellState.FAILED
-        self.errors[memory] = reason
+    def set_failed(self, memory: int, responses: Sequence[int], reason: str) -> None:
+        """Mark those of these cells that are not scored as failed."""
+        cells = [response for response in responses if self.states[memory, response] != CellState.SCORED]
+        if cells:
+            self.states[memory, cells] = CellState.FAILED
+            self.errors[memory] = reason
 
     def retry_failed(self) -> None:
         """Take all failed cells back to pending."""
@@ -126,10 +127,6 @@ class ScoreMatrix:
     def count(self, state: CellState) -> int:
         """How many cells stand so."""
         return int((self.states == state).sum())
-
-    def _move(self, memory: int, before: CellState, after: CellState) -> None:
-        row = self.states[memory]
-        row[row == before] = after
 
 
 def _sum_scored(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:

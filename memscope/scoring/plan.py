@@ -87,7 +87,9 @@ class Plan:
         tokens = self.tokens(ablation)
         spans = tuple(np.searchsorted(tokens, self.prompt.responses[response]) for response in responses)
         length = max([reach, *(int(span[-1]) + 1 for span in spans)])
-        return ScoreRequest(self.prompt.ids[tokens[:length]], spans, keep=ablation.memory is None)
+        return ScoreRequest(
+            self.prompt.ids[tokens[:length]], spans, keep=ablation.memory is None, shared=ablation.shared
+        )
 
     def keys(self, ablation: Ablation, fingerprint: str) -> dict[int, bytes]:
         """For each response of an ablation the name of its log-probabilities: sha256 over the model's

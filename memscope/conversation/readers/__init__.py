@@ -1,5 +1,6 @@
 """Reads a conversation from a file or from standard input, whatever its format."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -14,7 +15,7 @@ def read_conversation(path: str) -> Conversation:
 
     Raises InputError, one sentence that says where it broke.
     """
-    name = "standard input" if path == "-" else path
+    name = "standard input" if path == "-" else os.fsencode(path).decode("utf-8", "replace")
     try:
         data = sys.stdin.buffer.read() if path == "-" else _read_file(Path(path))
     except (OSError, ValueError) as error:

@@ -1,0 +1,242 @@
+"""The command line. Only names are imported here, so that `--help` answers at once."""
+
+import asyncio
+import io
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from memscope.errors import InputError, MemscopeError, NothingToScoreError
+
+if TYPE_CHECKING:
+    from memscope.conversation.model import Conversation
+    from memscope.scoring.session import Session
+
+METRICS = ("signed", "clamped", "token-clamped")
+FAILED_ALL, FAILED_SOME, INTERRUPTED = 1, 3, 130
+
+_model = click.option(
+    "--model",
+    metavar="NAME|FOLDER",
+    help="A Llama-architecture model folder, or the name of an installed one.",
+)
+_metric = click.option(
+    "--metric",
+    type=click.Choice(METRICS),
+    help="How per-token drops become one divergence (default: signed).",
+)
+_fresh = click.option("--fresh", is_flag=True, help="Score everything again, even what is known.")
+
+
+class _PathOrCommand(click.Group):
+    """Takes `memscope PATH` for `memscope open PATH`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ("--help", "--version"):
+            args = ["open", *args]
+        return super().parse_args(ctx, args)
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_usage(ctx.command_path, "PATH | demo | COMMAND [ARGS]...")
+
+
+@click.group(cls=_PathOrCommand, context_settings={"help_option_names": ["--help"]})
+@click.version_option(package_name="memscope")
+def cli() -> None:
+    """memscope shows which memory made an agent say what it said.
+
+    `memscope PATH` opens a conversation (`-` reads standard input), `memscope demo` the one shipped with it.
+    """
+
+
+@cli.command("open", hidden=True)
+@click.argument("path")
+@_model
+@_metric
+def open_(path: str, model: str | None, metric: str | None) -> None:
+    """Open a conversation on the screen."""
+    _show(path, model, metric, score_at_once=False)
+
+
+@cli.command()
+@_model
+@_metric
+def demo(model: str | None, metric: str | None) -> None:
+    """Open the conversation that ships with memscope and score it."""
+    _show("demo", model, metric, score_at_once=True)
+
+
+@cli.command()
+@click.argument("path")
+@click.option("--json", "json_path", metavar="FILE|-", help="Write the matrix as JSON instead of a table.")
+@_model
+@_metric
+@_fresh
+def score(path: str, json_path: str | None, model: str | None, metric: str | None, fresh: bool) -> int:
+    """Score a conversation and print which memory each response needed."""
+    from memscope.export import check_source, to_json, write_file
+    from memscope.report import report
+
+    session = _open_session(path, model, metric)
+    if json_path is not None and json_path != "-":
+        check_source(session, Path(json_path))
+    status = _score(session, fresh)
+    if json_path is None:
+        width = os.get_terminal_size().columns if sys.stdout.isatty() else 120
+        click.echo(report(session, width), nl=False)
+    elif json_path == "-":
+        click.get_binary_stream("stdout").write(to_json(session))
+    else:
+        write_file(Path(json_path), to_json(session))
+        click.echo(f"Wrote {json_path}.", err=True)
+    return status
+
+
+@cli.command()
+@click.argument("path")
+@click.option(
+    "--to", "target", required=True, metavar="FILE", help="The ending says how: .json, .csv or .npz."
+)
+@_model
+@_metric
+@_fresh
+def export(path: str, target: str, model: str | None, metric: str | None, fresh: bool) -> int:
+    """Write a conversation's matrix to a file, scoring first what is not known yet."""
+    from memscope.export import check_target
+    from memscope.export import export as write
+
+    session = _open_session(path, model, metric)
+    check_target(session, Path(target))
+    status = _score(session, fresh)
+    write(session, Path(target))
+    click.echo(f"Wrote {target}.", err=True)
+    return status
+
+
+@cli.group()
+def model() -> None:
+    """The models in the cache."""
+
+
+@model.command()
+def pull() -> None:
+    """Fetch the embedded model, check it, and convert it for use."""
+    from memscope.activity import Activities
+    from memscope.progress import show_progress
+    from memscope.scorers.embedded.pull import pull as fetch
+
+    activities = Activities()
+    with show_progress(activities):
+        folder = fetch(activities)
+    click.echo(folder)
+
+
+@model.command("list")
+def list_() -> None:
+    """Name, folder and size of every model in the cache."""
+    from memscope.scorers.embedded.pull import installed
+
+    models = installed()
+    if not models:
+        click.echo("No model is installed; `memscope model pull` fetches the embedded one.", err=True)
+    for one in models:
+        click.echo(f"{one.name}  {one.folder}  {one.size / 1e6:,.0f} MB")
+
+
+def _open_session(path: str, model: str | None, metric: str | None) -> "Session":
+    from memscope.scoring.matrix import Metric
+    from memscope.scoring.session import Session
+    from memscope.settings import setting
+
+    chosen = metric or setting("metric", METRICS[0])
+    if chosen not in METRICS:
+        raise InputError(f"The metric {chosen!r} is unknown; choose one of {', '.join(METRICS)}.")
+    return Session(_read(path), model=model or setting("model"), metric=Metric(chosen))
+
+
+def _read(path: str) -> "Conversation":
+    from memscope.conversation.readers import read_conversation
+
+    if path == "demo":
+        from memscope.demo import demo_path
+
+        path = str(demo_path())
+    return read_conversation(path)
+
+
+def _score(session: "Session", fresh: bool) -> int:
+    """Score with progress on standard error; the exit status that the matrix deserves."""
+    from memscope.conversation.rules import HOW_TO_MARK
+    from memscope.progress import show_progress
+    from memscope.scoring.matrix import CellState
+
+    if not session.conversation.memories:
+        raise NothingToScoreError(f"{session.conversation.source.path} holds no memories. {HOW_TO_MARK}")
+    if not session.conversation.responses:
+        raise NothingToScoreError(
+            f"{session.conversation.source.path} holds no response of the agent to score."
+        )
+
+    async def run() -> None:
+        await session.prepare()
+        async for _ in session.score(fresh=fresh):
+            pass
+
+    try:
+        with show_progress(session.activities):
+            asyncio.run(run())
+    finally:
+        session.close()
+    scored, failed = session.matrix.count(CellState.SCORED), session.matrix.count(CellState.FAILED)
+    if not scored:
+        return FAILED_ALL
+    return FAILED_SOME if failed else 0
+
+
+def _show(path: str, model: str | None, metric: str | None, *, score_at_once: bool) -> None:
+    if not sys.stdout.isatty():
+        raise InputError("The screen needs a terminal; `memscope score PATH` prints a table instead.")
+    session = _open_session(path, model, metric)
+    if path == "-":
+        _keys_from_terminal()
+    from memscope.tui.app import MemscopeApp
+
+    try:
+        MemscopeApp(session, score_at_once=score_at_once).run()
+    finally:
+        session.close()
+
+
+def _keys_from_terminal() -> None:
+    """The conversation came through standard input; the keys come from the terminal itself."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY)
+    except OSError as error:
+        raise InputError(
+            "With `-` the screen needs a terminal for its keys; save the conversation first."
+        ) from error
+    os.dup2(terminal, 0)
+
+
+def main() -> None:
+    """Run the command line; every problem that a user can act on is one sentence and an exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        status = cli(prog_name="memscope", standalone_mode=False)
+    except MemscopeError as error:
+        from memscope.text import printable
+
+        click.echo(f"memscope: {printable(str(error))}", err=True)
+        status = error.status
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("memscope: stopped; what was scored is kept.", err=True)
+        status = INTERRUPTED
+    sys.exit(status)

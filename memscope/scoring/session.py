@@ -1,0 +1,170 @@
+"""One opened conversation: what the screen and the command line work on."""
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memscope.activity import Activities
+from memscope.conversation.model import Conversation
+from memscope.errors import MemscopeError
+from memscope.prompt import build_prompt
+from memscope.scorers import open_scorer
+from memscope.scorers.base import LogProbs, Scorer
+from memscope.scoring.matrix import Metric, ScoreMatrix
+from memscope.scoring.plan import Plan
+from memscope.scoring.run import Change, Run
+from memscope.settings import cache_dir
+from memscope.store import Store
+
+
+@dataclass(frozen=True)
+class TokenView:
+    """A response token by token: texts, and log-probabilities in nats with all memories and without one."""
+
+    tokens: list[str]
+    with_all: LogProbs
+    without: LogProbs | None
+
+
+class Session:
+    """A conversation, the model that scores it, and the matrix that fills.
+
+    The matrix is there from the start, unscored; `prepare` replaces it by one that knows the model's windows.
+    """
+
+    def __init__(
+        self,
+        conversation: Conversation,
+        *,
+        model: str | None = None,
+        metric: Metric = Metric.SIGNED,
+        activities: Activities | None = None,
+    ) -> None:
+        """`model` is a name or a folder; None is the embedded model."""
+        self.conversation = conversation
+        self.metric = metric
+        self.activities = activities or Activities()
+        self.matrix = ScoreMatrix(
+            [memory.key for memory in conversation.memories],
+            conversation.responses,
+            _enters_before(conversation),
+        )
+        self.scorer: Scorer | None = None
+        self.run: Run | None = None
+        self._model = model
+        self._store: Store | None = None
+        self._stop = threading.Event()
+
+    @property
+    def plan(self) -> Plan | None:
+        """The plan, once prepared."""
+        return None if self.run is None else self.run.plan
+
+    @property
+    def scorer_label(self) -> str:
+        """The model and the kind of scorer, empty before `prepare`."""
+        return "" if self.scorer is None else f"{self.scorer.model} {self.scorer.name}"
+
+    @property
+    def noise_floor(self) -> float:
+        """Nats below which a cell means nothing; 0 before `prepare`."""
+        return 0.0 if self.scorer is None else self.scorer.noise_floor
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was skipped, assumed, left out of windows or can't be kept, a sentence each."""
+        notes = [f"While reading: {note}." for note in self.conversation.source.notes]
+        if self.run is not None:
+            notes += _notes_on(self.run.plan, self.conversation)
+        if self._store is not None and self._store.problem:
+            notes.append(self._store.problem)
+        return tuple(notes)
+
+    def tokens_missing(self) -> int | None:
+        """Tokens that `score` would put through the model now; None before `prepare`."""
+        return None if self.run is None else self.run.tokens_missing()
+
+    async def prepare(self) -> None:
+        """Open the model (fetched if need be), tokenize, plan, and fill in what the store knows.
+
+        Raises MemscopeError; it may then be called again.
+        """
+        if self.run is not None:
+            return
+        self._stop.clear()
+        try:
+            if self._store is None:
+                self._store = await asyncio.to_thread(Store, cache_dir() / "scores.sqlite")
+            if self._store.problem:
+                self.activities.notify(self._store.problem)
+            with self.activities.track("opening the model"):
+                scorer = await asyncio.to_thread(open_scorer, self._model, self.activities, self._stop)
+            with self.activities.track("reading the conversation"):
+                run = await asyncio.to_thread(self._plan, scorer, self._store)
+        except asyncio.CancelledError:
+            self._stop.set()
+            raise
+        self.scorer, self.run, self.matrix = scorer, run, run.matrix
+
+    async def score(self, *, fresh: bool = False) -> AsyncGenerator[Change]:
+        """Score what is missing, or everything again: `Run.score`. Raises MemscopeError if not prepared."""
+        if self.run is None:
+            raise MemscopeError("The conversation is not prepared for scoring yet.")
+        async for change in self.run.score(fresh=fresh):
+            yield change
+
+    async def token_view(self, response: int, memory: int | None) -> TokenView | None:
+        """A response's tokens with all memories and without one; None while its baseline is unknown."""
+        if self.run is None:
+            return None
+        with_all = await self.run.logprobs(None, response)
+        if with_all is None:
+            return None
+        without = None if memory is None else await self.run.logprobs(memory, response)
+        return TokenView(self.run.plan.prompt.token_texts(response), with_all, without)
+
+    def close(self) -> None:
+        """Stop a fetch that is under way and close the store."""
+        self._stop.set()
+        if self._store is not None:
+            self._store.close()
+
+    def _plan(self, scorer: Scorer, store: Store) -> Run:
+        prompt = build_prompt(self.conversation, scorer.tokenizer)
+        plan = Plan(prompt, len(self.conversation.memories), scorer.context_length)
+        matrix = ScoreMatrix(self.matrix.keys, self.matrix.responses, plan.possible())
+        matrix.tokens[:] = [len(positions) for positions in prompt.responses]
+        run = Run(plan, matrix, scorer, store, self.activities)
+        run.recall()
+        return run
+
+
+def _enters_before(conversation: Conversation) -> NDArray[np.bool_]:
+    """[memories, responses] whether a memory enters before a response."""
+    first = np.array([memory.places[0].entry for memory in conversation.memories], np.int64)
+    before: NDArray[np.bool_] = first[:, None] < np.array(conversation.responses, np.int64)[None, :]
+    return before
+
+
+def _notes_on(plan: Plan, conversation: Conversation) -> list[str]:
+    notes = []
+    if plan.prompt.differing:
+        notes.append(
+            f"{plan.prompt.differing:,} of {len(plan.prompt.ids):,} tokens differ from tokenizing the prompt "
+            "as one text."
+        )
+    if len(plan.windows) > 1:
+        notes.append(
+            f"The conversation is longer than the model's context: it is scored in {len(plan.windows)} "
+            f"windows, which leave out up to {max(len(window.left_out) for window in plan.windows)} entries."
+        )
+    for response in plan.too_long:
+        entry = conversation.responses[response]
+        notes.append(
+            f"Response r{response + 1} (entry {entry}) is longer than the model's context; not scored."
+        )
+    return notes

@@ -1,0 +1,97 @@
+"""What was computed once stays: log-probabilities in SQLite, under names that say what they are of."""
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from memscope.scorers.base import LogProbs
+
+_SCHEMA = 1
+_TABLE = "CREATE TABLE IF NOT EXISTS logprobs (key BLOB PRIMARY KEY, logprobs BLOB NOT NULL) WITHOUT ROWID"
+_BATCH = 500
+"""Keys a query may name; SQLite's oldest limit is 999."""
+_PATIENCE = 10.0
+"""Seconds to wait while another memscope writes."""
+
+
+class Store:
+    """Log-probabilities by key; every method may be called from any thread and from several programs at once.
+
+    Where the file can't be written (read-only, full, damaged, locked) results stay in memory until the end,
+    and `problem` says so in one sentence.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.problem: str | None = None
+        self._path = path
+        self._lock = threading.Lock()
+        self._unsaved: dict[bytes, LogProbs] = {}
+        self._database: sqlite3.Connection | None = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._database = _connect(path)
+        except (sqlite3.Error, OSError) as error:
+            self._give_up(error)
+
+    def get(self, keys: Iterable[bytes]) -> dict[bytes, LogProbs]:
+        """The log-probabilities, in nats, of those keys that are known."""
+        wanted = list(keys)
+        with self._lock:
+            found = {key: self._unsaved[key] for key in wanted if key in self._unsaved}
+            if self._database is not None:
+                try:
+                    for at in range(0, len(wanted), _BATCH):
+                        batch = wanted[at : at + _BATCH]
+                        marks = ",".join("?" * len(batch))
+                        query = f"SELECT key, logprobs FROM logprobs WHERE key IN ({marks})"
+                        for key, blob in self._database.execute(query, batch):
+                            found.setdefault(key, np.frombuffer(blob, np.dtype("<f4")))
+                except sqlite3.Error as error:
+                    self._give_up(error)
+        return found
+
+    def put(self, scores: Mapping[bytes, LogProbs]) -> None:
+        """Keep log-probabilities; they are on disk when this returns, unless there is a `problem`."""
+        with self._lock:
+            if self._database is not None:
+                rows = [(key, scores[key].astype("<f4").tobytes()) for key in scores]
+                try:
+                    with self._database:
+                        self._database.executemany("INSERT OR REPLACE INTO logprobs VALUES (?, ?)", rows)
+                    return
+                except sqlite3.Error as error:
+                    self._give_up(error)
+            self._unsaved.update(scores)
+
+    def close(self) -> None:
+        """Close the file; the store can't be used afterwards."""
+        with self._lock:
+            if self._database is not None:
+                self._database.close()
+                self._database = None
+
+    def _give_up(self, error: Exception) -> None:
+        self.problem = (
+            f"Scores are kept only until you quit: {self._path} can't be used ({error}); "
+            "free some space or set MEMSCOPE_CACHE_DIR to a folder you may write to."
+        )
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=_PATIENCE, check_same_thread=False)
+    try:
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        if version > _SCHEMA:
+            raise sqlite3.DatabaseError("a newer memscope wrote it")
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = NORMAL")
+        with database:
+            database.execute(_TABLE)
+            database.execute(f"PRAGMA user_version = {_SCHEMA}")
+    except BaseException:
+        database.close()
+        raise
+    return database
