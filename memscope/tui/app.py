@@ -46,9 +46,7 @@ class MemscopeApp(App[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "score", "Score", id="session.score", tooltip="Score what is missing"),
-        Binding(
-            "R", "score_again", "Score again", id="session.score_again", tooltip="Score everything again"
-        ),
+        Binding("R", "score_again", "Rescore", id="session.score_again", tooltip="Score everything again"),
         Binding("x", "stop", "Stop", id="session.stop", tooltip="Stop scoring; what is done stays"),
         Binding("m", "next_metric", "Metric", id="session.metric", tooltip="Signed, clamped, token-clamped"),
         Binding("e", "export", "Export", id="session.export", tooltip="Write the matrix to a file"),
@@ -58,14 +56,6 @@ class MemscopeApp(App[None]):
             "Dismiss",
             id="session.dismiss",
             tooltip="Let go of the failures shown",
-        ),
-        Binding(
-            "question_mark",
-            "help",
-            "Help",
-            id="app.help",
-            key_display="?",
-            tooltip="Keys, and how to read this",
         ),
         Binding("q", "quit", "Quit", id="app.quit", tooltip="Leave memscope; what is scored stays"),
     ]
@@ -121,9 +111,7 @@ class MemscopeApp(App[None]):
         ready, scoring = self.work.ready, self.work.scoring
         match action:
             case "score":
-                return (ready and not scoring and self.missing > 0) or (
-                    bool(self.problem) and not self.work.busy
-                )
+                return not scoring and self.missing > 0
             case "score_again":
                 return ready and bool((self.view.matrix.states != CellState.IMPOSSIBLE).any())
             case "stop":
@@ -137,9 +125,12 @@ class MemscopeApp(App[None]):
         return True
 
     def action_score(self) -> None:
-        """Score what is missing; if the model could not be opened, try that again."""
+        """Score what is missing, once the model is open; if it could not be opened, try that again."""
         if self.work.ready:
             self._score(fresh=False)
+        elif self.work.busy:
+            self._score_at_once = True
+            self._notify("scoring begins when the model is open")
         else:
             self._prepare()
 
@@ -169,7 +160,7 @@ class MemscopeApp(App[None]):
 
     def action_help(self) -> None:
         """Show the keys."""
-        self.push_screen(HelpScreen(self.screen))
+        self.push_screen(HelpScreen(self.screen, self.session.notes))
 
     async def action_quit(self) -> None:
         """Stop whatever runs and leave."""
@@ -246,6 +237,9 @@ class MemscopeApp(App[None]):
 
     def _exported(self, path: Path | None) -> None:
         if path is not None:
-            self.session.activities.notify(f"wrote {one_line(str(path))}")
-            for screen in self._session_screens():
-                screen.bar.wake()
+            self._notify(f"wrote {path}")
+
+    def _notify(self, text: str) -> None:
+        self.session.activities.notify(text)
+        for screen in self._session_screens():
+            screen.bar.wake()

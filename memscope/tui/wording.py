@@ -15,11 +15,11 @@ one out in turn and shows which responses become less probable.
 
 Mark one in either of two ways:
 
-  a line of the log with a key of its own
-    {"role": "system", "content": "Lives in Lyon.", "memory_key": "home/city"}
+a line of the log with a key of its own
+  {"role": "system", "content": "Lives in Lyon.", "memory_key": "city"}
 
-  tags inside a system, user or tool message
-    <memory key="home/city">Lives in Lyon.</memory>"""
+tags inside a system, user or tool message
+  <memory key="city">Lives in Lyon.</memory>"""
 
 NO_RESPONSES = """This conversation has no responses yet.
 
@@ -83,21 +83,20 @@ def activity_line(activity: ActivitySnapshot) -> str:
     if activity.state is not ActivityState.RUNNING:
         return f"{title} ({'complete' if activity.state is ActivityState.COMPLETE else 'stopped'})"
     unit = activity.unit
+    name = "" if unit in ("", "bytes") else f" {unit}"
     parts = []
     if activity.total:
-        percent = min(100.0, 100.0 * activity.done / activity.total)
-        of = amount(activity.total, unit)
-        name = "" if unit == "bytes" or not unit else f" {unit}"
-        parts.append(f"{amount(activity.done, unit)} of {of}{name}")
-        parts.append(f"{percent:.0f}%")
-    elif activity.done:
-        parts.append(f"{amount(activity.done, unit)}{'' if unit in ('', 'bytes') else f' {unit}'}")
-    if activity.speed is not None and unit:
-        parts.append(f"{amount(activity.speed, unit)}{'' if unit == 'bytes' else f' {unit}'}/s")
+        parts.append(f"{min(100.0, 100.0 * activity.done / activity.total):.0f}%")
     if activity.remaining is not None:
         parts.append(f"{duration(activity.remaining)} left")
     elif activity.total is None and activity.elapsed >= 1:
         parts.append(duration(activity.elapsed))
+    if activity.total:
+        parts.append(f"{amount(activity.done, unit)} of {amount(activity.total, unit)}{name}")
+    elif activity.done:
+        parts.append(f"{amount(activity.done, unit)}{name}")
+    if activity.speed is not None and unit:
+        parts.append(f"{amount(activity.speed, unit)}{name}/s")
     return " · ".join([title, *parts])
 
 

@@ -92,9 +92,12 @@ class SessionWorkers:
         """Write the matrix to `path`, then call `then` with None or a sentence about what went wrong."""
 
         async def write() -> None:
+            # Only here, because the first paint does not need it.
+            from memscope.export import export
+
             problem = None
             try:
-                await self._session.export(path)
+                await asyncio.to_thread(export, self._session, path)
             except (MemscopeError, OSError) as error:
                 problem = str(error)
             then(problem)

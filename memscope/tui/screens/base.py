@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from textual.binding import Binding
 from textual.screen import Screen
 
 from memscope.tui.theme import Palette
@@ -14,16 +15,25 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+_WIDTHS: list[tuple[int, str]] | None = [(0, "-narrow"), (100, "-wide"), (150, "-very-wide")]
+_HEIGHTS: list[tuple[int, str]] | None = [(0, "-short"), (20, "-tall")]
+
+HELP = Binding(
+    "question_mark",
+    "app.help",
+    "Help",
+    id="app.help",
+    key_display="?",
+    tooltip="All keys, and how to read this",
+)
+"""Bound by each screen, so that it stands early in the footer and is seen in a narrow window."""
+
 
 class SessionScreen(Screen[Result]):
     """A screen that the app tells what has changed."""
 
-    HORIZONTAL_BREAKPOINTS: list[tuple[int, str]] | None = [
-        (0, "-narrow"),
-        (100, "-wide"),
-        (150, "-very-wide"),
-    ]  # noqa: RUF012
-    VERTICAL_BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-short"), (20, "-tall")]  # noqa: RUF012
+    HORIZONTAL_BREAKPOINTS = _WIDTHS
+    VERTICAL_BREAKPOINTS = _HEIGHTS
 
     @property
     def memscope(self) -> MemscopeApp:

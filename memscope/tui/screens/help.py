@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -11,13 +12,14 @@ from textual.content import Content
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
+from memscope.tui.safe import printable
+
 READING = """A cell says how much less probable a response is when one memory is left out, in nats.
 Positive (orange, ░▒▓█ or +): the memory made the agent say it.
 Negative (purple, ╌─═≡ or -): the memory spoke against it.
 ·  too small to mean anything     /  not scored yet     …  being scored     ?  failed
 Blank: the memory enters after the response, so nothing can be said.
-The range is the same on both sides and stays until you score again or change the metric;
-what lies beyond it is drawn as strongest.
+The range stays until you score again or change the metric; beyond it a cell is drawn as strongest.
 Weight of a memory: the sum of its row. Dependence of a response: the sum of its column.
 Words: underlined if less probable without the memory, struck through if more probable."""
 
@@ -45,29 +47,35 @@ class HelpScreen(ModalScreen[None]):
         Binding("escape,question_mark,q", "dismiss", "Close", id="help.close", tooltip="Close the help"),
     ]
 
-    def __init__(self, below: Screen[object]) -> None:
+    def __init__(self, below: Screen[object], notes: tuple[str, ...]) -> None:
         super().__init__()
         self._below = below
+        self._notes = notes
 
     def compose(self) -> ComposeResult:
         """One scrolling page."""
         with VerticalScroll() as page:
             page.border_title = "Keys"
             page.border_subtitle = "esc closes"
-            yield Static(self._keys() + Content("\n") + Content(READING), markup=False)
+            yield Static(self._keys() + "\n" + READING + self._all_notes(), markup=False)
+
+    def _all_notes(self) -> str:
+        return "".join(f"\n\n{printable(note)}" for note in self._notes)
 
     def _keys(self) -> Content:
+        below = self._below
+        seen: set[str] = set()
         rows: dict[str, tuple[list[str], str]] = {}
-        for active in self._below.active_bindings.values():
-            binding = active.binding
-            if binding.system or binding.id is None:
-                continue
-            names, _ = rows.setdefault(binding.action, ([], active.tooltip or binding.description))
-            name = self.app.get_key_display(binding.with_key(binding.key, None))
-            if name not in names:
-                names.append(name)
+        for node in filter(None, (below.focused, below, self.app)):
+            for binding in Binding.make_bindings(type(node).BINDINGS):
+                if binding.key in seen:
+                    continue
+                seen.add(binding.key)
+                names, _ = rows.setdefault(binding.action, ([], binding.tooltip))
+                names.append(self.app.get_key_display(replace(binding, key_display=None)))
+        rows["palette"] = (["^p"], "Commands: theme, screenshot and more")
         lines = [
-            Content.assemble((f" {' '.join(names):<14}", "bold $primary"), " ", says)
+            Content.assemble((f" {' '.join(names):<12}", "bold $primary"), " ", says)
             for names, says in rows.values()
         ]
         return Content("\n").join([*lines, Content()])

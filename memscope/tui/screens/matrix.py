@@ -13,7 +13,7 @@ from textual.widgets import Footer, Static
 
 from memscope.conversation.model import Conversation
 from memscope.tui.safe import one_line
-from memscope.tui.screens.base import SessionScreen
+from memscope.tui.screens.base import HELP, SessionScreen
 from memscope.tui.screens.response import ResponseScreen
 from memscope.tui.theme import Palette
 from memscope.tui.view import MatrixView, RowOrder
@@ -32,11 +32,12 @@ class MatrixScreen(SessionScreen[None]):
     MatrixScreen {
         #head { height: 1; background: $surface; }
         #title { width: 1fr; }
-        #cost { width: auto; color: $foreground 60%; }
+        #cost { width: 46; text-align: right; color: $foreground 60%; }
         #main { height: 1fr; }
         #heatmap { width: 1fr; }
         #panel { width: 35%; min-width: 36; max-width: 64; }
         #empty { height: 1fr; padding: 1 2; }
+        #notes { color: $warning; }
         #problem { height: auto; max-height: 6; padding: 0 1; color: $error; }
         #status { height: 2; }
     }
@@ -54,6 +55,7 @@ class MatrixScreen(SessionScreen[None]):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
+        HELP,
         Binding(
             "s",
             "next_order",
@@ -81,12 +83,13 @@ class MatrixScreen(SessionScreen[None]):
         with Horizontal(id="main"):
             yield Heatmap(self._view, self._palette, id="heatmap")
             yield CellPanel(self._conversation, self._view, self._palette, id="panel")
+        yield Line(id="notes")
         yield Static(id="problem", markup=False)
         with Container(id="status"):
             yield Line(id="sentence")
             yield Legend(self._view, self._palette, id="legend")
         yield ActivityBar(self.memscope.session.activities, self._busy)
-        yield Footer(compact=True)
+        yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         """Fill the lines."""
@@ -122,6 +125,10 @@ class MatrixScreen(SessionScreen[None]):
             Content.assemble(("memscope", "bold $primary"), "  ", " · ".join(filter(None, parts)))
         )
         self._line("cost").say(app.cost)
+        notes = app.session.notes
+        more = f" ({len(notes)} notes: ? shows all)" if len(notes) > 1 else ""
+        self._line("notes").display = bool(notes)
+        self._line("notes").say(one_line(notes[0]) + more if notes else "")
         problem = self.query_one("#problem", Static)
         problem.display = bool(app.problem)
         problem.update(Content(app.problem))
@@ -142,6 +149,10 @@ class MatrixScreen(SessionScreen[None]):
             self._conversation, self._view, self._palette_now, self._busy, message.memory, message.response
         )
         self.app.push_screen(screen, self._return)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Nothing to sort without rows."""
+        return action != "next_order" or all(self._view.matrix.shape)
 
     def action_next_order(self) -> None:
         """Order the rows the other way."""

@@ -13,8 +13,8 @@ from textual.content import Content
 from textual.widgets import Footer
 
 from memscope.conversation.model import Conversation
-from memscope.tui.safe import one_line, printable
-from memscope.tui.screens.base import SessionScreen
+from memscope.tui.safe import cut, one_line, printable
+from memscope.tui.screens.base import HELP, SessionScreen
 from memscope.tui.theme import Palette
 from memscope.tui.view import MatrixView
 from memscope.tui.widgets.activity_bar import ActivityBar
@@ -47,6 +47,7 @@ class ResponseScreen(SessionScreen[Cell]):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
+        HELP,
         Binding(
             "up,k", "memory(-1)", "Memory", id="response.memory_up", show=False, tooltip="The memory above"
         ),
@@ -143,7 +144,7 @@ class ResponseScreen(SessionScreen[Cell]):
                 yield Line(id="token")
                 yield MemoryText(self._conversation, self._palette, id="memory")
         yield ActivityBar(self.memscope.session.activities, self._busy)
-        yield Footer(compact=True)
+        yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         """Show the response."""
@@ -260,13 +261,13 @@ class ResponseScreen(SessionScreen[Cell]):
         memory, tokens, at = self._list.memory, self._tokens, self._text.token
         if memory is None:
             return "no memory stands before this response"
-        key = one_line(self._view.matrix.keys[memory], 30)
+        key = cut(one_line(self._view.matrix.keys[memory]), 30)
         state = state_sentence(self._view, self._conversation, memory, self._response)
         if tokens is None or at is None:
             return f"{key}: {state}"
         token = printable(tokens.tokens[at]).replace("\n", "⏎")
-        said = f"token “{token}” {at + 1} of {len(tokens.tokens)}: {tokens.with_all[at]:.2f} with"
+        said, where = f"“{token}” {tokens.with_all[at]:.2f} with", f"token {at + 1} of {len(tokens.tokens)}"
         if tokens.without is None:
-            return f"{said} · {key}: {state}"
+            return f"{said} · {where} · {key}: {state}"
         drop = float(tokens.with_all[at] - tokens.without[at])
-        return f"{said}, {tokens.without[at]:.2f} without, {nats(drop)} nats"
+        return f"{said}, {tokens.without[at]:.2f} without, {nats(drop)} nats · {where}"

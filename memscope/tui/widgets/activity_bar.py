@@ -31,6 +31,8 @@ class ActivityBar(Widget):
     ActivityBar {
         height: 1;
         padding: 0 1;
+        text-wrap: nowrap;
+        text-overflow: ellipsis;
         color: $foreground 85%;
     }
     """
@@ -101,15 +103,15 @@ class ActivityBar(Widget):
         self.wake()
 
     def render(self) -> Content:
-        """Failures and what runs first, then what has ended."""
-        if not self._snapshot:
-            return Content(cut(self._idle, self.size.width))
+        """What to do while nothing runs; failures and what runs; what has ended."""
         line = Content()
         for activity in sorted(self._snapshot, key=lambda each: each.state not in _FIRST):
             room = self.size.width - line.cell_length - len(_GAP)
             if room < _LEAST:
                 break
             line += Content(_GAP if line.cell_length else "") + self._drawn(activity, room)
+        if not any(each.state is ActivityState.RUNNING for each in self._snapshot):
+            line = Content(self._idle + (_GAP if self._idle and line.cell_length else "")) + line
         return line
 
     def _drawn(self, activity: ActivitySnapshot, room: int) -> Content:

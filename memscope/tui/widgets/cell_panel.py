@@ -5,7 +5,7 @@ from textual.strip import Strip
 
 from memscope.conversation.model import Conversation
 from memscope.scoring.matrix import CellState
-from memscope.tui.safe import one_line, printable
+from memscope.tui.safe import cut, one_line, printable
 from memscope.tui.theme import Palette
 from memscope.tui.view import MatrixView
 from memscope.tui.widgets.memory_rows import largest_value, memory_row
@@ -88,7 +88,7 @@ class CellPanel(StripView):
 
     def _memory(self, width: int, most: int) -> list[Strip]:
         memory = self._cell[0]
-        key = one_line(self._view.matrix.keys[memory], max(1, width - 14))
+        key = cut(one_line(self._view.matrix.keys[memory]), max(1, width - 14))
         places = memory_places(self._conversation, memory)
         title = [Segment(f"{key} ", self.palette.accent), Segment(f"· {places}", self.palette.faint)]
         text = printable(self._conversation.memory_text(self._conversation.memories[memory])[:_START])

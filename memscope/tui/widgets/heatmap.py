@@ -85,6 +85,7 @@ class Heatmap(ScrollView, can_focus=True, inherit_bindings=False):
         self.memory = max(0, min(self.memory, memories - 1))
         self.response = max(0, min(self.response, responses - 1))
         self._resize()
+        self._scroll_to_cursor(keep=True)
         self.refresh()
 
     def show_rows(self, memories: Sequence[int], *, order_changed: bool) -> None:
@@ -113,13 +114,16 @@ class Heatmap(ScrollView, can_focus=True, inherit_bindings=False):
                 self.refresh(Region(0, HEADER + row - self.scroll_offset.y, self.size.width, 1))
         self.post_message(self.Moved(memory, response))
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Without cells there is nowhere to go."""
+        return all(self._view.matrix.shape)
+
     def action_move(self, down: int, right: int) -> None:
         """Move the cursor by so many rows and columns, as far as there are any."""
         memories, responses = self._view.matrix.shape
-        if memories and responses:
-            row = max(0, min(int(self._view.row_of[self.memory]) + down, memories - 1))
-            column = max(0, min(self.response + right, responses - 1))
-            self.move_to(int(self._view.order[row]), column)
+        row = max(0, min(int(self._view.row_of[self.memory]) + down, memories - 1))
+        column = max(0, min(self.response + right, responses - 1))
+        self.move_to(int(self._view.order[row]), column)
 
     def action_page(self, direction: int) -> None:
         """Move the cursor by a screen."""
@@ -127,8 +131,7 @@ class Heatmap(ScrollView, can_focus=True, inherit_bindings=False):
 
     def action_open(self) -> None:
         """Open the response under the cursor."""
-        if all(self._view.matrix.shape):
-            self.post_message(self.Opened(self.memory, self.response))
+        self.post_message(self.Opened(self.memory, self.response))
 
     def on_click(self, event: events.Click) -> None:
         """Move to the cell clicked; in a header, to its row or column. A second click opens the response."""

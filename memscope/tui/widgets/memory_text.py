@@ -4,7 +4,7 @@ from rich.segment import Segment
 from textual.strip import Strip
 
 from memscope.conversation.model import Conversation
-from memscope.tui.safe import one_line, printable
+from memscope.tui.safe import cut, one_line, printable
 from memscope.tui.theme import Palette
 from memscope.tui.widgets.strips import StripView, strip, text_strips
 from memscope.tui.wording import memory_places
@@ -45,7 +45,7 @@ class MemoryText(StripView):
         memory = self._conversation.memories[self._memory]
         places = memory_places(self._conversation, self._memory)
         title = [
-            Segment(f"{one_line(memory.key, max(1, width - 14))} ", self.palette.accent),
+            Segment(f"{cut(one_line(memory.key), max(1, width - 14))} ", self.palette.accent),
             Segment(f"· {places}", self.palette.faint),
         ]
         text = printable(self._conversation.memory_text(memory))
