@@ -1,6 +1,7 @@
 """Converts a Llama-architecture GGUF file to a model folder in the Hugging Face layout, in float32."""
 
 import json
+import math
 import os
 import struct
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from memscope.activity import Activities
+from memscope.activity import Activities, Activity
 from memscope.errors import ModelError
 
 Weights = NDArray[np.float32]
@@ -41,6 +42,11 @@ def convert(source: Path, folder: Path, activities: Activities, proceed: Callabl
     `proceed` is called before each tensor and stops the conversion by raising. Raises ModelError if the file
     is damaged or not a Llama model with a SmolLM tokenizer, OSError if the folder can't be written.
     """
+    with activities.track(f"Converting {source.stem}", unit="bytes") as activity:
+        _convert(source, folder, activity, proceed)
+
+
+def _convert(source: Path, folder: Path, activity: Activity, proceed: Callable[[], None]) -> None:
     try:
         reader = gguf.GGUFReader(source)
     except Exception as error:  # the library raises whatever its parsing ran into
@@ -65,9 +71,8 @@ def convert(source: Path, folder: Path, activities: Activities, proceed: Callabl
     _write_text(folder / "config.json", json.dumps(config, indent=2))
     _write_text(folder / "tokenizer.json", tokenizer.to_str())
     _write_text(folder / "tokenizer_config.json", json.dumps(_tokenizer_config(fields, config), indent=2))
-    total = sum(4 * int(np.prod(shape)) for shape in shapes)
-    with activities.track(f"Converting {source.stem}", total=total, unit="bytes") as activity:
-        _write_safetensors(folder / "model.safetensors", names, shapes, weights(), activity.advance)
+    activity.update(total=sum(4 * math.prod(shape) for shape in shapes))
+    _write_safetensors(folder / "model.safetensors", names, shapes, weights(), activity.advance)
 
 
 class _Fields:
@@ -194,7 +199,7 @@ def _write_safetensors(
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     offset = 0
     for name, shape in zip(names, shapes, strict=True):
-        end = offset + 4 * int(np.prod(shape))
+        end = offset + 4 * math.prod(shape)
         header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [offset, end]}
         offset = end
     encoded = json.dumps(header).encode()

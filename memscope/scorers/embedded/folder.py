@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import os
 import struct
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -107,16 +106,18 @@ class ModelFolder:
         """
         files = {self.path / "config.json", self.path / "tokenizer.json"}
         files.update(tensor.file for tensor in self._tensors.values())
-        blocks = [
-            (file, offset)
-            for file in sorted(files, key=lambda file: file.name)
-            for offset in range(0, file.stat().st_size, _HASH_BLOCK)
-        ]
-        with ThreadPoolExecutor(2) as pool:
-            digests = pool.map(_hash_block, *zip(*blocks, strict=True))
-            total = hashlib.sha256(b"memscope embedded 1")
-            for (file, offset), digest in zip(blocks, digests, strict=True):
-                total.update(f"{file.name} {offset} ".encode() + digest)
+        total = hashlib.sha256(b"memscope embedded 1")
+        try:
+            blocks = [
+                (file, offset)
+                for file in sorted(files, key=lambda file: file.name)
+                for offset in range(0, file.stat().st_size, _HASH_BLOCK)
+            ]
+            with ThreadPoolExecutor(2) as pool:
+                for (file, offset), digest in zip(blocks, pool.map(_hash_block, blocks), strict=True):
+                    total.update(f"{file.name} {offset} ".encode() + digest)
+        except OSError as error:
+            raise ModelError(f"{error.filename} can't be read: {error.strerror}.") from error
         return total.hexdigest()
 
     def read(self, name: str) -> Weights:
@@ -124,7 +125,7 @@ class ModelFolder:
         tensor = self._tensors[name]
         stored = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}[tensor.dtype]
         try:
-            values = np.memmap(tensor.file, stored, "r", tensor.offset, tensor.shape)
+            values = np.asarray(np.memmap(tensor.file, stored, "r", tensor.offset, tensor.shape))
         except (OSError, ValueError) as error:
             raise ModelError(f"{tensor.file} can't be read: {error}; fetch the model again.") from error
         if tensor.dtype == "BF16":  # the upper half of a float32
@@ -327,15 +328,14 @@ def _read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _hash_block(file: Path, offset: int) -> bytes:
-    digest = hashlib.sha256()
+def _hash_block(block: tuple[Path, int]) -> bytes:
+    """SHA-256 of the `_HASH_BLOCK` bytes of a file from an offset."""
+    file, offset = block
     left = _HASH_BLOCK
-    try:
-        with file.open("rb", buffering=0) as stream:
-            os.lseek(stream.fileno(), offset, os.SEEK_SET)
-            while left and (block := stream.read(min(left, 1 << 20))):
-                digest.update(block)
-                left -= len(block)
-    except OSError as error:
-        raise ModelError(f"{file} can't be read: {error.strerror}.") from error
+    digest = hashlib.sha256()
+    with file.open("rb", buffering=0) as stream:
+        stream.seek(offset)
+        while left and (data := stream.read(min(left, 1 << 20))):
+            digest.update(data)
+            left -= len(data)
     return digest.digest()

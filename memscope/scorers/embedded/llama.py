@@ -3,11 +3,10 @@
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import threadpoolctl
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from memscope.scorers.embedded.folder import LlamaConfig, ModelFolder
 
 Floats = NDArray[np.float32]
+Share = TypeVar("Share")
 
 _QUERY_ROWS = 128
 """Positions whose attention is computed at once: more waste causal work, fewer waste calls."""
@@ -61,7 +61,8 @@ class Llama:
 
     The positions of a chunk are dealt out to threads, each of which takes its own rows through a whole layer
     with single-threaded BLAS and waits for the others once, when all keys and values of the layer are there.
-    So element-wise work is spread like the products, and no thread waits inside BLAS.
+    So element-wise work is spread like the products, and no thread waits inside BLAS. To that end BLAS stays
+    limited to one thread in the whole process from here on.
     """
 
     def __init__(self, folder: ModelFolder, threads: int | None = None) -> None:
@@ -72,10 +73,9 @@ class Llama:
         self.config = folder.config
         self.threads = threads or min(8, _processors())
         self._pool = ThreadPoolExecutor(self.threads, "memscope-engine")
-        self._blas = threadpoolctl.ThreadpoolController()
+        threadpoolctl.threadpool_limits(1, user_api="blas")
         self._embedding = folder.read("model.embed_tokens.weight")
-        projection = self._embedding if self.config.tied else folder.read("lm_head.weight")
-        self._projection = projection
+        self._projection = self._embedding if self.config.tied else folder.read("lm_head.weight")
         self._norm = np.array(folder.read("model.norm.weight"))
         self._layers = list(self._pool.map(lambda layer: _load(folder, layer), range(self.config.layers)))
         self._rotation = np.empty((0, self.config.head_dim // 2), np.complex64)
@@ -121,17 +121,21 @@ class Llama:
                 np.sum(scores, axis=1, out=sums[block])
 
         self._on_threads(run, [range(i, len(starts), self.threads) for i in range(self.threads)])
-        top = largest.max(axis=0)
-        total = np.log((sums * np.exp(largest - top)).sum(axis=0)) + top
-        chosen: Floats = np.einsum("ij,ij->i", states, self._projection[targets]) - total
+        with np.errstate(all="ignore"):
+            top = largest.max(axis=0)
+            total = np.log((sums * np.exp(largest - top)).sum(axis=0)) + top
+            chosen: Floats = np.einsum("ij,ij->i", states, self._projection[targets]) - total
         return chosen
 
-    def _on_threads(self, run: Callable[[Any], None], shares: list[Any]) -> None:
+    def _on_threads(self, run: Callable[[Share], None], shares: Sequence[Share]) -> None:
         """Run `run` once for each share, at the same time; the first error is raised when all have ended."""
-        with ExitStack() as stack:
-            stack.enter_context(self._blas.limit(limits=1, user_api="blas"))
-            futures = [self._pool.submit(run, share) for share in shares]
-            errors = [error for future in futures if (error := future.exception())]
+
+        def quietly(share: Share) -> None:
+            with np.errstate(all="ignore"):  # what is not finite shows in the result
+                run(share)
+
+        futures = [self._pool.submit(quietly, share) for share in shares]
+        errors = [error for future in futures if (error := future.exception())]
         real = [error for error in errors if not isinstance(error, threading.BrokenBarrierError)]
         for error in real or errors:
             raise error
@@ -179,19 +183,19 @@ class _Rows:
         self._mixed = np.empty((n, config.heads * config.head_dim), np.float32)
         self._gate_up = np.empty((n, 2 * config.intermediate), np.float32)
         self._gate = np.empty((n, config.intermediate), np.float32)
-        triangle = np.arange(tallest) > np.arange(tallest)[:, None]
-        self._future = np.where(triangle, np.float32(-np.inf), np.float32(0))
+        later = np.arange(tallest)[:, None] > np.arange(tallest)
+        self._future = np.where(later, np.float32(-np.inf), np.float32(0))  # [keys, queries] of one block
+        self._ones = np.ones(last, np.float32)
 
     def run(self, barrier: threading.Barrier) -> None:
-        with np.errstate(over="ignore", invalid="ignore"):
-            for number, layer in enumerate(self._model._layers):
-                self._project(number, layer)
-                barrier.wait()
-                for place, position in self._blocks:
-                    self._attend(number, place, position)
-                _add_product(self._x, self._mixed, layer.output, layer.output_bias, self._normal)
-                self._feed_forward(layer)
-            self._hidden[self._rows] = self._x
+        for number, layer in enumerate(self._model._layers):
+            self._project(number, layer)
+            barrier.wait()
+            for place, position in self._blocks:
+                self._attend(number, place, position)
+            _add_product(self._x, self._mixed, layer.output, layer.output_bias, self._normal)
+            self._feed_forward(layer)
+        self._hidden[self._rows] = self._x
 
     def _project(self, number: int, layer: _Layer) -> None:
         """Queries, keys and values of these rows, rotated; keys and values go to the cache."""
@@ -218,28 +222,32 @@ class _Rows:
         group = config.heads // config.kv_heads
         end = position + n
         width = group * config.head_dim
-        scores = self._scores[: n * group * end].reshape(n * group, end)
+        # Scores lie transposed, [keys, queries]: both products run faster so.
+        scores = self._scores[: end * n * group].reshape(end, n * group)
+        ones = self._ones[:end]
         for head in range(config.kv_heads):
             columns = slice(head * width, (head + 1) * width)
             queries = self._qkv[place, columns].reshape(n * group, config.head_dim)
-            np.matmul(queries, self._cache.keys[number, head, :end].T, out=scores)
-            own = scores.reshape(n, group, end)[:, :, position:]
-            np.add(own, self._future[:n, None, :n], out=own)
-            np.subtract(scores, scores.max(axis=1, keepdims=True), out=scores)
+            np.matmul(self._cache.keys[number, head, :end], queries.T, out=scores)
+            own = scores[position:].reshape(n, n, group)
+            np.add(own, self._future[:n, :n, None], out=own)
+            np.subtract(scores, scores.max(axis=0), out=scores)
             np.exp(scores, out=scores)
-            mixed = scores @ self._cache.values[number, head, :end]
-            mixed /= scores.sum(axis=1, keepdims=True)
+            mixed = scores.T @ self._cache.values[number, head, :end]
+            mixed /= (ones @ scores)[:, None]
             self._mixed[place, columns] = mixed.reshape(n, width)
 
     def _feed_forward(self, layer: _Layer) -> None:
-        """SwiGLU: x + down(silu(gate) * up)."""
+        """SwiGLU: x + down(gate / (1 + exp(-gate)) * up), where the weights give -gate and -up."""
         _normalize(self._x, self._config.epsilon, self._normal)
         np.matmul(self._normal, layer.gate_up, out=self._gate_up)
         if layer.gate_up_bias is not None:
             self._gate_up += layer.gate_up_bias
-        gate, up = np.split(self._gate_up, 2, axis=1)
-        np.negative(gate, out=self._gate)
-        np.exp(self._gate, out=self._gate)
+        gate, up = (
+            self._gate_up[:, : self._config.intermediate],
+            self._gate_up[:, self._config.intermediate :],
+        )
+        np.exp(gate, out=self._gate)
         self._gate += 1
         np.divide(gate, self._gate, out=self._gate)
         self._gate *= up
@@ -308,8 +316,8 @@ def _load(folder: ModelFolder, number: int) -> _Layer:
         qkv_bias=np.concatenate(list(attention("bias"))) if config.attention_bias else None,
         output=joined(iter([folder.read(prefix + "self_attn.o_proj.weight")])),
         output_bias=bias("self_attn.o_proj"),
-        gate_up=joined(feed_forward("weight"), folder.read(prefix + "post_attention_layernorm.weight")),
-        gate_up_bias=np.concatenate(list(feed_forward("bias"))) if config.mlp_bias else None,
+        gate_up=joined(feed_forward("weight"), -folder.read(prefix + "post_attention_layernorm.weight")),
+        gate_up_bias=-np.concatenate(list(feed_forward("bias"))) if config.mlp_bias else None,
         down=joined(iter([folder.read(prefix + "mlp.down_proj.weight")])),
         down_bias=bias("mlp.down_proj"),
     )
