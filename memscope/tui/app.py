@@ -94,7 +94,7 @@ class MemscopeApp(App[None]):
         plan = self.session.plan
         if plan is None:
             return ""
-        return f"{plan.cost.tokens_needed:,} tokens, {plan.cost.tokens_naive:,} without reuse"
+        return f"{plan.cost.tokens_needed:,} tokens ({plan.cost.tokens_naive:,} naive)"
 
     @property
     def idle(self) -> str:

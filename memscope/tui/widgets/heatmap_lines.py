@@ -164,7 +164,7 @@ class HeatmapLines:
             colour = palette.negative if weight < 0 else palette.positive
             segments.append(Segment(drawn.ljust(gutter.bar + 1), colour))
         if np.isnan(weight):
-            mark = self._palette.scale.texts[state].strip()
+            mark = "" if state is CellState.PENDING else palette.scale.texts[state].strip()
             segments.append(Segment(mark.rjust(_WEIGHT) + " ", palette.cells[state]))
         else:
             finished = state is CellState.SCORED
