@@ -1,0 +1,138 @@
+"""Speed of the embedded engine against transformers + torch: same weights, float32, same threads.
+
+Needs memscope and `pip install -r benchmarks/requirements.txt`. Repetitions alternate, so that whatever else
+the machine does meets both; the ratio is that of the medians.
+
+    python benchmarks/engine.py [--model FOLDER] [--tokens 2048] [--threads N] [--repetitions 5] [--json]
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from memscope.activity import Activities
+from memscope.scorers.base import ScoreRequest
+from memscope.scorers.embedded.folder import ModelFolder
+from memscope.scorers.embedded.llama import KeyValues, Llama
+from memscope.scorers.embedded.pull import open_model
+from memscope.scorers.embedded.scorer import EmbeddedScorer
+
+CHUNK = 512
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", help="a model folder; default: the embedded model")
+    parser.add_argument("--tokens", type=int, default=2048)
+    parser.add_argument("--threads", type=int, default=min(8, os.cpu_count() or 1))
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.alone:
+        print(json.dumps(_alone(options.model, options.tokens)))
+        return
+    figures = _compare(options) | _in_process_of_its_own(options)
+    if options.json:
+        print(json.dumps(figures))
+        return
+    for name, value in figures.items():
+        print(f"{name:28} {value}")
+
+
+def _compare(options: argparse.Namespace) -> dict[str, Any]:
+    """Tokens a second of both on one prefill, up to the last hidden states."""
+    import torch
+    import transformers
+
+    folder = open_model(options.model, Activities())
+    ids = _random_ids(folder, options.tokens)
+    began = time.perf_counter()
+    engine = Llama(folder, options.threads)
+    loaded = time.perf_counter()
+    cache = KeyValues(folder.config, len(ids))
+    torch.set_num_threads(options.threads)
+    transformers.logging.disable_progress_bar()
+    reference = transformers.AutoModelForCausalLM.from_pretrained(folder.path, dtype=torch.float32).eval()
+    batch = torch.from_numpy(ids[None].astype(np.int64))
+
+    def memscope() -> None:
+        for start in range(0, len(ids), CHUNK):
+            engine.forward(ids[start : start + CHUNK], start, cache)
+
+    @torch.inference_mode()
+    def transformers_torch() -> None:
+        reference.model(batch)
+
+    speeds: dict[str, list[float]] = {"memscope": [], "torch": []}
+    runs: dict[str, Callable[[], None]] = {"memscope": memscope, "torch": transformers_torch}
+    for repetition in range(options.repetitions + 1):
+        for name, run in runs.items():
+            began = time.perf_counter()
+            run()
+            if repetition:  # the first one warms up
+                speeds[name].append(round(len(ids) / (time.perf_counter() - began), 1))
+    ours, theirs = statistics.median(speeds["memscope"]), statistics.median(speeds["torch"])
+    return {
+        "model": folder.name,
+        "tokens": len(ids),
+        "threads": options.threads,
+        "memscope_tokens_per_second": ours,
+        "torch_tokens_per_second": theirs,
+        "ratio": round(ours / theirs, 3),
+        "memscope_repetitions": speeds["memscope"],
+        "torch_repetitions": speeds["torch"],
+        "load_seconds": round(loaded - began, 3),
+        "torch_version": torch.__version__,
+        "transformers_version": transformers.__version__,
+        "numpy_version": np.__version__,
+    }
+
+
+def _in_process_of_its_own(options: argparse.Namespace) -> dict[str, Any]:
+    command = [sys.executable, __file__, "--alone", f"--tokens={options.tokens}"]
+    if options.model:
+        command.append(f"--model={options.model}")
+    figures: dict[str, Any] = json.loads(subprocess.check_output(command))
+    return figures
+
+
+def _alone(model: str | None, tokens: int) -> dict[str, Any]:
+    """Time to open, and peak memory while a baseline and an ablation are scored."""
+    began = time.perf_counter()
+    folder = open_model(model, Activities())
+    scorer = EmbeddedScorer(folder)
+    opened = time.perf_counter()
+
+    async def score() -> None:
+        ids = _random_ids(folder, tokens)
+        for prompt, keep in ((ids, True), (np.delete(ids, np.s_[tokens // 8 : tokens // 4]), False)):
+            spans = (np.arange(len(prompt) // 2, len(prompt)),)
+            async for _ in scorer.score(ScoreRequest(prompt, spans, keep)):
+                pass
+
+    asyncio.run(score())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return {
+        "open_seconds": round(opened - began, 3),
+        "peak_memory_mb": round(peak / 1e6),
+    }
+
+
+def _random_ids(folder: ModelFolder, tokens: int) -> np.ndarray[Any, np.dtype[np.int32]]:
+    generator = np.random.default_rng(1)
+    return generator.integers(0, folder.config.vocabulary, tokens).astype(np.int32)
+
+
+if __name__ == "__main__":
+    main()
