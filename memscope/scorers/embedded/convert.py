@@ -195,7 +195,7 @@ def _write_safetensors(
     weights: Iterator[Weights],
     written: Callable[[float], None],
 ) -> None:
-    """Write tensors one after another: `safetensors` itself wants them all in memory, twice."""
+    """Write tensors one after another, where the library wants them all in memory."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     offset = 0
     for name, shape in zip(names, shapes, strict=True):

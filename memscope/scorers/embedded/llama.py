@@ -103,8 +103,9 @@ class Llama:
     def logprobs(self, hidden: Floats, targets: NDArray[np.int32]) -> Floats:
         """Log-probabilities [n], in nats, of the tokens `targets` [n] after the hidden states [n, hidden]."""
         states = np.empty_like(hidden)
-        _normalize(hidden, self.config.epsilon, states)
-        states *= self._norm
+        with np.errstate(all="ignore"):
+            _normalize(hidden, self.config.epsilon, states)
+            states *= self._norm
         starts = range(0, self.config.vocabulary, _VOCABULARY_ROWS)
         largest = np.empty((len(starts), len(states)), np.float32)
         sums = np.empty_like(largest)

@@ -1,7 +1,7 @@
 """The embedded scorer: exact log-probabilities from the numpy engine, with reuse of the baseline's prefix."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -50,7 +50,7 @@ class EmbeddedScorer:
         self._spare: KeyValues | None = None
         self._copied = 0  # positions at the spare cache's start that are copies of the kept cache's
 
-    async def score(self, request: ScoreRequest) -> AsyncIterator[SpanScore]:
+    async def score(self, request: ScoreRequest) -> AsyncGenerator[SpanScore, None]:
         """Score the request's spans, each yielded once as soon as all its tokens are known.
 
         Raises ScorerError if the prompt can't be scored. Closing the iterator or cancelling the task stops
