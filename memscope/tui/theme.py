@@ -132,12 +132,12 @@ def palette(app: App[Any]) -> Palette:
         Color.parse(variables[name]) for name in ("background", "foreground", "primary", "error")
     )
     if app.no_color or app.native_ansi_color or app.console.color_system in (None, "standard"):
-        return _plain(base.rich_color, text.rich_color)
-    return _coloured(app.current_theme.dark, base, text, accent, error)
+        return plain(base.rich_color, text.rich_color)
+    return coloured(app.current_theme.dark, base, text, accent, error)
 
 
 @lru_cache(maxsize=8)
-def _coloured(dark: bool, base: Color, text: Color, accent: Color, error: Color) -> Palette:
+def coloured(dark: bool, base: Color, text: Color, accent: Color, error: Color) -> Palette:
     orange, purple = (
         tuple(map(Color.parse, colours))
         for colours in ((_ORANGE_ON_DARK, _PURPLE_ON_DARK) if dark else (_ORANGE_ON_LIGHT, _PURPLE_ON_LIGHT))
@@ -180,7 +180,7 @@ def _coloured(dark: bool, base: Color, text: Color, accent: Color, error: Color)
 
 
 @lru_cache(maxsize=4)
-def _plain(base: RichColor, text: RichColor) -> Palette:
+def plain(base: RichColor, text: RichColor) -> Palette:
     """Signs, digits and attributes; the sixteen colours only repeat what those say."""
 
     def style(colour: str | None = None, **attributes: Any) -> Style:

@@ -5,7 +5,7 @@ import math
 from memscope.activity import ActivitySnapshot, ActivityState
 from memscope.conversation.model import Conversation, Entry
 from memscope.scoring.matrix import CellState
-from memscope.tui.safe import one_line, printable
+from memscope.tui.safe import cut, one_line, printable
 from memscope.tui.view import MatrixView
 
 NO_MEMORIES = """This conversation has no memories.
@@ -100,10 +100,12 @@ def activity_line(activity: ActivitySnapshot) -> str:
     return " · ".join([title, *parts])
 
 
-def cell_sentence(view: MatrixView, conversation: Conversation, memory: int, response: int) -> str:
-    """One cell in words."""
+def cell_sentence(
+    view: MatrixView, conversation: Conversation, memory: int, response: int, key_width: int
+) -> str:
+    """One cell in words, the memory's key cut to `key_width` cells."""
     matrix = view.matrix
-    where = f"{one_line(matrix.keys[memory])} x r{response + 1}: "
+    where = f"{cut(one_line(matrix.keys[memory]), key_width)} x r{response + 1}: "
     state = CellState(int(matrix.states[memory, response]))
     if state is CellState.SCORED:
         value = float(matrix.values(view.metric)[memory, response])

@@ -87,7 +87,8 @@ def conversation(
 
 @dataclass
 class FakeSession:
-    """Has the shape of `Session`. `gate` holds scoring before each row until it is set."""
+    """Has the shape of `Session`. `model` holds `prepare` and `gate` scoring before
+    each row until they are set."""
 
     conversation: Conversation
     matrix: ScoreMatrix
@@ -98,6 +99,7 @@ class FakeSession:
     scorer_label: str = ""
     noise_floor: float = 0.0001
     gate: asyncio.Event = field(default_factory=asyncio.Event)
+    model: asyncio.Event = field(default_factory=asyncio.Event)
     problem: str = ""
     failing: dict[int, str] = field(default_factory=dict)
     pace: float = 0.0
@@ -116,7 +118,7 @@ class FakeSession:
         """Fails with `problem` if there is one."""
         self.prepared += 1
         with self.activities.track("opening the model"):
-            await asyncio.sleep(self.pace)
+            await self.model.wait()
             if self.problem:
                 raise MemscopeError(self.problem)
         self.plan = Plan(Cost(43_500, 81_800))
@@ -200,6 +202,7 @@ def fake_session(talk: Conversation | None = None, *, seed: int = 7, open_gate: 
             strength = numbers.choice([0.0, 0.0005, 0.05, 0.6, -0.15], p=[0.35, 0.2, 0.2, 0.15, 0.1])
             drops = strength * numbers.exponential(1.0, count) * (numbers.random(count) < 0.5)
             session.logprobs[memory, response] = with_all, (with_all - drops).astype(np.float32)
+    session.model.set()
     if open_gate:
         session.gate.set()
     return session

@@ -179,7 +179,9 @@ class MatrixScreen(SessionScreen[None]):
     def _follow(self) -> None:
         memory, response = self.heatmap.memory, self.heatmap.response
         if all(self._view.matrix.shape):
-            self._line("sentence").say(cell_sentence(self._view, self._conversation, memory, response))
+            self._line("sentence").say(
+                cell_sentence(self._view, self._conversation, memory, response, max(12, self.size.width // 3))
+            )
             self.query_one(CellPanel).follow(memory, response)
 
     def _emptiness(self) -> str:

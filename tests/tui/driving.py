@@ -1,0 +1,61 @@
+"""Run the app without a terminal, and read what it draws."""
+
+import html
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from textual.pilot import Pilot
+
+from memscope.tui.app import MemscopeApp
+from memscope.tui.widgets.heatmap import Heatmap
+from tests.tui.fake import FakeSession
+
+
+@asynccontextmanager
+async def running(
+    session: FakeSession, *, size: tuple[int, int] = (120, 36), score_at_once: bool = False
+) -> AsyncIterator[Pilot[None]]:
+    """The app with its session prepared."""
+    app = MemscopeApp(session.as_session, score_at_once=score_at_once)
+    async with app.run_test(size=size) as pilot:
+        await settled(pilot)
+        yield pilot
+
+
+async def settled(pilot: Pilot[None]) -> None:
+    """Wait until everything that was started has ended and been drawn."""
+    await pilot.pause()
+    await pilot.app.workers.wait_for_complete()
+    await pilot.pause()
+
+
+async def press(pilot: Pilot[None], *keys: str) -> None:
+    """Press keys and let what they started end."""
+    await pilot.press(*keys)
+    await settled(pilot)
+
+
+def the_app(pilot: Pilot[None]) -> MemscopeApp:
+    """The running app."""
+    assert isinstance(pilot.app, MemscopeApp)
+    return pilot.app
+
+
+def heatmap(pilot: Pilot[None]) -> Heatmap:
+    """The heatmap on the screen."""
+    return pilot.app.screen.query_one(Heatmap)
+
+
+def cursor(pilot: Pilot[None]) -> tuple[int, int]:
+    """The memory and the response under the heatmap's cursor."""
+    return heatmap(pilot).memory, heatmap(pilot).response
+
+
+def picture(pilot: Pilot[None]) -> str:
+    """All text on the screen, a line a line."""
+    lines: dict[float, dict[float, str]] = {}
+    drawn = pilot.app.export_screenshot()
+    for x, y, text in re.findall(r'<text[^>]* x="([\d.]+)" y="([\d.]+)"[^>]*>(.*?)</text>', drawn):
+        lines.setdefault(float(y), {})[float(x)] = html.unescape(text).replace("\xa0", " ")
+    return "\n".join("".join(line[x] for x in sorted(line)) for _, line in sorted(lines.items()))
