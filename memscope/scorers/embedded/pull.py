@@ -177,13 +177,13 @@ def _largest(folder: Path) -> int:
 
 
 def _reason(log: str) -> str:
-    """The line of pip's log that says why: what broke the connection, or else its first error."""
-    broken = re.findall(r"after connection broken by '(.*)': \S+$", log, re.MULTILINE)
-    if broken:
-        return str(broken[-1]).rsplit(">: ", 1)[-1].strip("'\") ")
-    errors = re.findall(r"^ERROR: (.*)$", log, re.MULTILINE)
-    lines = errors or [line for line in log.splitlines() if line.strip()][-1:] or ["it said nothing"]
-    return str(lines[0]).strip().rstrip(".")
+    """The part of pip's log that says why: its first error, or what broke the connection behind that."""
+    errors: list[str] = re.findall(r"^ERROR: (?!Exception:)(.*)$", log, re.MULTILINE)
+    broken: list[str] = re.findall(r"after connection broken by '(.*)': \S+$", log, re.MULTILINE)
+    if broken and (not errors or "Could not find a version" in errors[0]):
+        return broken[-1].rsplit(">: ", 1)[-1].strip("'\") ")
+    lines = [line for line in log.splitlines() if line.strip()] or ["it said nothing"]
+    return (errors[0] if errors else lines[-1]).strip().rstrip(".")
 
 
 def _unpack(wheel: Path, target: Path, proceed: Callable[[], None]) -> None:
