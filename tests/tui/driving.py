@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from textual.pilot import Pilot
 
+from memscope.scoring.session import Session
 from memscope.tui.app import MemscopeApp
 from memscope.tui.widgets.heatmap import Heatmap
 from tests.tui.fake import FakeSession
@@ -14,26 +15,41 @@ from tests.tui.fake import FakeSession
 
 @asynccontextmanager
 async def running(
-    session: FakeSession, *, size: tuple[int, int] = (120, 36), score_at_once: bool = False
+    session: FakeSession | Session, *, size: tuple[int, int] = (120, 36), score_at_once: bool = False
 ) -> AsyncIterator[Pilot[None]]:
     """The app with its session prepared."""
-    app = MemscopeApp(session.as_session, score_at_once=score_at_once)
+    real = session if isinstance(session, Session) else session.as_session
+    app = MemscopeApp(real, score_at_once=score_at_once)
     async with app.run_test(size=size) as pilot:
         await settled(pilot)
         yield pilot
 
 
+async def drawn_through(pilot: Pilot[None]) -> None:
+    """Wait until messages have gone from app to screen to widget and back, and what they changed is drawn."""
+    for _ in range(4):
+        await pilot.pause(0)
+
+
 async def settled(pilot: Pilot[None]) -> None:
     """Wait until everything that was started has ended and been drawn."""
-    await pilot.pause()
+    await drawn_through(pilot)
     await pilot.app.workers.wait_for_complete()
-    await pilot.pause()
+    await drawn_through(pilot)
+
+
+async def strike(pilot: Pilot[None], *keys: str) -> None:
+    """Press keys; work that they start may go on."""
+    for key in keys:
+        pilot.app.simulate_key(key)
+        await drawn_through(pilot)
 
 
 async def press(pilot: Pilot[None], *keys: str) -> None:
-    """Press keys and let what they started end."""
-    await pilot.press(*keys)
-    await settled(pilot)
+    """Press keys and let what they start end."""
+    for key in keys:
+        await strike(pilot, key)
+        await settled(pilot)
 
 
 def the_app(pilot: Pilot[None]) -> MemscopeApp:

@@ -19,7 +19,17 @@ from memscope.tui.view import RowOrder
 from memscope.tui.widgets.activity_bar import ActivityBar
 from memscope.tui.widgets.heatmap import Heatmap
 from memscope.tui.widgets.heatmap_lines import CELL, HEADER, HeatmapLines
-from tests.tui.driving import cursor, heatmap, picture, press, running, settled, the_app
+from tests.tui.driving import (
+    cursor,
+    drawn_through,
+    heatmap,
+    picture,
+    press,
+    running,
+    settled,
+    strike,
+    the_app,
+)
 from tests.tui.fake import conversation, fake_session, score_now
 
 pytestmark = pytest.mark.anyio
@@ -29,13 +39,13 @@ async def test_arrows_and_letters_move_the_cursor_and_stop_at_the_edges() -> Non
     session = score_now(fake_session(conversation(4, 6)))
     async with running(session) as pilot:
         order = the_app(pilot).view.order.tolist()
-        await pilot.press("g", "home", "down", "right", "right")
+        await strike(pilot, "g", "home", "down", "right", "right")
         assert cursor(pilot) == (order[1], 2)
-        await pilot.press("j", "l", "k", "h", "up", "up", "left", "left", "left")
+        await strike(pilot, "j", "l", "k", "h", "up", "up", "left", "left", "left")
         assert cursor(pilot) == (order[0], 0)
-        await pilot.press("G", "end")
+        await strike(pilot, "G", "end")
         assert cursor(pilot) == (order[-1], 5)
-        await pilot.press("down", "right")
+        await strike(pilot, "down", "right")
         assert cursor(pilot) == (order[-1], 5)
 
 
@@ -43,12 +53,12 @@ async def test_page_keys_move_by_a_screen_and_the_cursor_stays_in_sight() -> Non
     session = score_now(fake_session(conversation(60, 100)))
     async with running(session, size=(80, 24)) as pilot:
         view = the_app(pilot).view
-        await pilot.press("g", "pagedown", "pagedown")
+        await strike(pilot, "g", "pagedown", "pagedown")
         row = int(view.row_of[cursor(pilot)[0]])
         assert 20 < row < 40
         top = heatmap(pilot).scroll_offset.y
         assert top <= row < top + heatmap(pilot).size.height - HEADER
-        await pilot.press("pageup", "pageup", "end")
+        await strike(pilot, "pageup", "pageup", "end")
         assert int(view.row_of[cursor(pilot)[0]]) == 0
         assert heatmap(pilot).scroll_offset.x > 0
         assert "r100" in heatmap(pilot).render_line(0).text
@@ -58,7 +68,7 @@ async def test_page_keys_move_by_a_screen_and_the_cursor_stays_in_sight() -> Non
 async def test_the_sentence_and_the_panel_follow_the_cursor() -> None:
     session = score_now(fake_session(conversation(4, 6)))
     async with running(session) as pilot:
-        await pilot.press("g", "end")
+        await strike(pilot, "g", "end")
         memory, _ = cursor(pilot)
         value = session.matrix.values(Metric.SIGNED)[memory, 5]
         drawn = picture(pilot)
@@ -77,10 +87,10 @@ async def test_a_click_moves_the_cursor_and_a_second_one_opens_the_response() ->
     async with running(session) as pilot:
         gutter = HeatmapLines(the_app(pilot).view, palette(pilot.app)).gutter(heatmap(pilot).size.width).width
         await pilot.click(heatmap(pilot), offset=(gutter + 3 * CELL, HEADER + 2))
-        await pilot.pause()
+        await drawn_through(pilot)
         assert cursor(pilot) == (int(the_app(pilot).view.order[2]), 3)
         await pilot.click(heatmap(pilot), offset=(gutter + 1, 0))
-        await pilot.pause()
+        await drawn_through(pilot)
         assert cursor(pilot) == (int(the_app(pilot).view.order[2]), 0)
         await pilot.click(heatmap(pilot), offset=(gutter + 1, HEADER), times=2)
         await settled(pilot)
@@ -92,7 +102,7 @@ async def test_scrolling_leaves_the_cursor_where_it_is() -> None:
     async with running(session, size=(80, 24)) as pilot:
         before = cursor(pilot)
         heatmap(pilot).scroll_relative(y=10, animate=False)
-        await pilot.pause()
+        await drawn_through(pilot)
         assert heatmap(pilot).scroll_offset.y > 0
         assert cursor(pilot) == before
 
@@ -130,8 +140,8 @@ async def test_r_while_the_model_is_being_opened_scores_as_soon_as_it_is_open() 
     session.model.clear()
     app = MemscopeApp(session.as_session, score_at_once=False)
     async with app.run_test(size=(120, 36)) as pilot:
-        await pilot.pause()
-        await pilot.press("r")
+        await drawn_through(pilot)
+        await strike(pilot, "r")
         assert "scoring begins when the model is open" in picture(pilot)
         assert session.runs == []
         session.model.set()
@@ -151,12 +161,12 @@ async def test_capital_r_scores_everything_again() -> None:
 async def test_x_stops_and_what_was_running_is_pending_again() -> None:
     session = fake_session(conversation(4, 6), open_gate=False)
     async with running(session) as pilot:
-        await pilot.press("r")
+        await strike(pilot, "r")
         await pilot.pause(0.15)
         assert the_app(pilot).work.scoring
         assert "… … … " in heatmap(pilot).render_line(HEADER).text
         assert session.matrix.count(CellState.RUNNING) > 0
-        await pilot.press("x")
+        await strike(pilot, "x")
         await pilot.pause(0.05)
         assert not the_app(pilot).work.scoring
         assert session.closed == 1
@@ -167,9 +177,9 @@ async def test_x_stops_and_what_was_running_is_pending_again() -> None:
 async def test_keys_work_and_rows_fill_while_scoring_runs() -> None:
     session = fake_session(conversation(4, 6), open_gate=False)
     async with running(session) as pilot:
-        await pilot.press("r")
+        await strike(pilot, "r")
         await pilot.pause(0.15)
-        await pilot.press("down", "right")
+        await strike(pilot, "down", "right")
         memory, response = cursor(pilot)
         assert response == 1
         session.gate.set()
@@ -189,7 +199,7 @@ async def test_the_footer_offers_only_what_works_now() -> None:
 
         assert {"score", "score_again"} <= offered()
         assert not {"stop", "export", "dismiss_failures"} & offered()
-        await pilot.press("r")
+        await strike(pilot, "r")
         await pilot.pause(0.12)
         assert "stop" in offered()
         assert "score" not in offered()
@@ -202,7 +212,7 @@ async def test_the_footer_offers_only_what_works_now() -> None:
 async def test_m_changes_the_metric_and_keeps_the_cursor() -> None:
     session = score_now(fake_session(conversation(4, 6)))
     async with running(session) as pilot:
-        await pilot.press("down", "right")
+        await strike(pilot, "down", "right")
         before = cursor(pilot)
         for metric in (Metric.CLAMPED, Metric.TOKEN_CLAMPED, Metric.SIGNED):
             await press(pilot, "m")
@@ -232,7 +242,7 @@ async def test_a_failed_row_says_why_and_r_tries_it_again() -> None:
     async with running(session) as pilot:
         await press(pilot, "r")
         heatmap(pilot).move_to(1, 2)
-        await pilot.pause()
+        await drawn_through(pilot)
         assert "x r3: failed: the server answered 503" in picture(pilot)
         session.failing = {}
         await press(pilot, "r")
@@ -317,7 +327,7 @@ async def test_a_model_that_cannot_be_opened_is_said_in_place_and_r_tries_again(
     session.problem = "The model can't be fetched: no network."
     async with running(session) as pilot:
         assert "The model can't be fetched: no network. Press r to try again." in picture(pilot)
-        await pilot.press("down", "right")
+        await strike(pilot, "down", "right")
         assert cursor(pilot) == (1, 1)
         session.problem = ""
         await press(pilot, "r")
@@ -342,10 +352,10 @@ async def test_an_error_nobody_foresaw_is_one_sentence_and_the_screen_stays() ->
     session.failing = {1: "x"}
     session.logprobs.clear()
     async with running(session) as pilot:
-        await pilot.press("r")
+        await strike(pilot, "r")
         await pilot.pause(0.2)
         assert "Something went wrong inside memscope: KeyError" in picture(pilot)
-        await pilot.press("down")
+        await strike(pilot, "down")
         assert cursor(pilot) == (1, 0)
 
 
@@ -367,9 +377,9 @@ async def test_a_conversation_without_responses_says_so() -> None:
 async def test_q_leaves_at_once_while_scoring_runs() -> None:
     session = fake_session(conversation(4, 6), open_gate=False)
     async with running(session) as pilot:
-        await pilot.press("r")
+        await strike(pilot, "r")
         await pilot.pause(0.12)
-        await pilot.press("q")
+        await strike(pilot, "q")
     assert session.closed == 1
     assert session.matrix.count(CellState.RUNNING) == 0
 
@@ -390,5 +400,5 @@ async def test_another_theme_redraws_the_heatmap() -> None:
     async with running(session) as pilot:
         before = [segment.style for segment in heatmap(pilot).render_line(HEADER)]
         pilot.app.theme = "memscope-light"
-        await pilot.pause()
+        await drawn_through(pilot)
         assert [segment.style for segment in heatmap(pilot).render_line(HEADER)] != before

@@ -8,7 +8,7 @@ from textual.widgets import Input
 from memscope.tui.screens.export import ExportScreen
 from memscope.tui.screens.help import HelpScreen
 from memscope.tui.screens.response import ResponseScreen
-from tests.tui.driving import heatmap, picture, press, running
+from tests.tui.driving import drawn_through, heatmap, picture, press, running
 from tests.tui.fake import FakeSession, conversation, fake_session, score_now
 
 pytestmark = pytest.mark.anyio
@@ -54,7 +54,7 @@ async def test_nasty_text_is_drawn_literally_on_the_matrix(size: tuple[int, int]
         assert "[/red]" in picture(pilot)
         await press(pilot, "R")
         heatmap(pilot).move_to(1, 2)
-        await pilot.pause()
+        await drawn_through(pilot)
         drawn = picture(pilot)
         assert_safe(drawn)
         assert "x r3: failed: [/red]" in drawn
@@ -91,7 +91,7 @@ async def test_nasty_text_is_drawn_literally_in_help_prompts_and_problems() -> N
         assert "[/x].xls: the ending must be" in picture(pilot)
 
 
-@pytest.mark.parametrize("size", [*SIZES, (200, 50), (20, 6), (1, 1)])
+@pytest.mark.parametrize("size", [(200, 50), (80, 24), (60, 14), (20, 6), (1, 1)])
 async def test_every_screen_can_be_drawn_at_every_size(size: tuple[int, int]) -> None:
     session = score_now(fake_session(conversation(14, 22)))
     async with running(session, size=size) as pilot:
