@@ -5,8 +5,10 @@ from collections.abc import Iterable, Iterator
 
 from memscope.conversation.model import Entry, Memory, Place, Role, Span, memories_of
 
-_OPEN = re.compile(
-    r"""<memory\s(?:[^<>]*?\s)?key\s*=\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^\s"'<>]+))[^<>]*>"""
+# Texts come from strangers: possessive quantifiers keep the time linear in their length.
+_OPEN = re.compile(r"""<memory(?=\s)((?:[^<>=]++|=\s*+(?:"[^"]*+"|'[^']*+')?)*+)>""")
+_ATTRIBUTE = re.compile(
+    r"""(?<![\w:.-])(?P<name>[\w:.-]++)\s*+=\s*+(?:"(?P<double>[^"]*+)"|'(?P<single>[^']*+)'|(?P<bare>[^\s"']++))"""
 )
 _CLOSE = "</memory>"
 
@@ -33,11 +35,28 @@ def _places(index: int, entry: Entry) -> Iterator[tuple[str, Place]]:
 
 def _tags(entry: Entry) -> Iterator[tuple[str, Span, Span]]:
     """The key, text and extent of tags that were injected: anywhere in a system or tool message, in a
-    user's only at the start, since a user who quotes a tag later has not been given that memory."""
+    user's only at the start, since a user who quotes a tag later has not been given that memory.
+
+    A tag reaches to the first closing one, whatever other tags stand between.
+    """
     text, position = entry.text, 0
-    while (match := _OPEN.search(text, position)) and (close := text.find(_CLOSE, match.end())) >= 0:
+    while match := _OPEN.search(text, position):
         if entry.role is Role.USER and text[position : match.start()].strip():
             return
-        position = close + len(_CLOSE)
-        if key := match["double"] or match["single"] or match["bare"]:
-            yield key, Span(match.end(), close), Span(match.start(), position)
+        position = match.end()
+        if key := _key(match[1]):
+            close = text.find(_CLOSE, position)
+            if close < 0:
+                return
+            inner = Span(position, close)
+            position = close + len(_CLOSE)
+            yield key, inner, Span(match.start(), position)
+
+
+def _key(attributes: str) -> str:
+    """The value of the attribute `key`; empty if there is none or it is blank."""
+    for attribute in _ATTRIBUTE.finditer(attributes):
+        if attribute["name"] == "key":
+            value = attribute["double"] or attribute["single"] or attribute["bare"] or ""
+            return value if value.strip() else ""
+    return ""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 from memscope.conversation.model import Conversation, Role
 from memscope.errors import ModelError
@@ -30,49 +30,62 @@ def render_pieces(conversation: Conversation, tokenizer: ChatTokenizer) -> tuple
 
     Raises ModelError if the template can't be made to take the conversation.
     """
-    turns = turns_of(conversation, tokenizer.takes_tool_calls)
     reason = None
-    for attempt in (turns, *stricter(turns)):
+    for attempt in _attempts(conversation, tokenizer.takes_tool_calls):
         try:
-            return list(_pieces(Rendering(attempt, tokenizer))), _render_contents(attempt, tokenizer)
+            return list(_pieces(attempt, tokenizer, conversation)), _render_contents(attempt, tokenizer)
         except TemplateRefusedError as error:
             reason = reason or error
     raise ModelError(f"The model's chat template does not take this conversation: {reason}.") from reason
 
 
-def _pieces(rendering: Rendering) -> Iterator[Piece]:
+def _attempts(conversation: Conversation, takes_tool_calls: bool) -> Iterator[Sequence[Turn]]:
+    """The turns in ways that ask less and less of a template, tool calls written as text the last resort."""
+    turns = turns_of(conversation, takes_tool_calls)
+    yield turns
+    yield from stricter(turns)
+    if any(turn.tool_calls for turn in turns):
+        yield from _attempts(conversation, takes_tool_calls=False)
+
+
+def _pieces(turns: Sequence[Turn], tokenizer: ChatTokenizer, conversation: Conversation) -> Iterator[Piece]:
     """Contents in place of their sentinels, template text between; no piece crosses a turn's end."""
-    ends = rendering.turn_ends()
-    preamble = rendering.first_turn_start()
-    calls = [rendering.call_extent(at, end) for at, end in enumerate(ends)]
-    contents = {start: number for number, (start, _) in rendering.spots.items()}
-    cuts = {0, preamble, *ends, len(rendering.text)}
-    cuts.update(edge for extent in (*rendering.spots.values(), *filter(None, calls)) for edge in extent)
-    order = sorted(cuts)
+    rendering = Rendering(turns, tokenizer)
     texts = rendering.trimmed()
-    leading = _leading_system_turns(rendering.turns)
+    ends = rendering.turn_ends()
+    calls = rendering.call_extents(ends)
+    opened = rendering.first_turn_start()
+    preamble = rendering.contents.get(0, (0, 0))[0] if opened is None else opened
+    contents = {start: number for number, (start, _) in rendering.spots.items()}
+    prompt = _system_prompt(conversation)
+    heads = [any(segment.entry in prompt for segment in turn.segments) for turn in turns]
+    cuts = {0, preamble, *ends, len(rendering.text)}
+    cuts.update(edge for extent in (*rendering.spots.values(), *calls.values()) for edge in extent)
     at = 0
-    for start, end in pairwise(order):
+    for start, end in pairwise(sorted(cuts)):
         while at < len(ends) and ends[at] <= start:
             at += 1
-        turn = rendering.turns[at] if start >= preamble and at < len(ends) else None
-        head = turn is None or (at < leading and turn.memory == NOBODY)
-        if start in contents:
+        if start < preamble or at == len(ends):
+            yield Piece(rendering.text[start:end], NOBODY, NOBODY, head=start < preamble)
+        elif start in contents:
             _, segment = rendering.segments[contents[start]]
             response = segment.entry if segment.scored else NOBODY
+            head = segment.entry in prompt
             yield Piece(texts[contents[start]], at, segment.entry, segment.memory, response, head)
-        elif turn is None:
-            yield Piece(rendering.text[start:end], NOBODY, NOBODY, head=head)
         else:
-            extent = calls[at]
-            called = extent is not None and extent[0] <= start < extent[1]
-            response = turn.entry if called else NOBODY
-            yield Piece(rendering.text[start:end], at, turn.entry, turn.memory, response, head)
+            turn = turns[at]
+            first, last = calls.get(at, (0, 0))
+            response = turn.caller if first <= start < last else NOBODY
+            # where the preamble can't be told from the first turn's opening, the closing stays with them
+            kept = at == 0 and opened is None
+            memory = NOBODY if kept else turn.memory
+            yield Piece(rendering.text[start:end], at, turn.entry, memory, response, kept or heads[at])
 
 
-def _leading_system_turns(turns: Sequence[Turn]) -> int:
-    """How many turns at the front are the system prompt, or memories injected there."""
-    return next((at for at, turn in enumerate(turns) if turn.role is not Role.SYSTEM), len(turns))
+def _system_prompt(conversation: Conversation) -> set[int]:
+    """The entries at the front that are the system prompt; memories injected there are not part of it."""
+    front = takewhile(lambda item: item[1].role is Role.SYSTEM, enumerate(conversation.entries))
+    return {index for index, entry in front if entry.memory_key is None}
 
 
 def _render_contents(turns: Sequence[Turn], tokenizer: ChatTokenizer) -> str | None:

@@ -7,13 +7,13 @@ nothing is rendered again, so the baseline and every ablation stay aligned token
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memscope.conversation.model import Conversation
 from memscope.prompt.rendering import render_pieces
-from memscope.prompt.sentinels import common_prefix
 from memscope.scorers.base import ChatTokenizer, Encoded, TokenIds
 
 _VERIFIED = 2_000_000
@@ -55,30 +55,27 @@ def build_prompt(conversation: Conversation, tokenizer: ChatTokenizer) -> Prompt
     pieces, rendered = render_pieces(conversation, tokenizer)
     encoded = _encode_each([piece.text for piece in pieces], tokenizer)
     counts = [len(piece.ids) for piece in encoded]
-    ids = np.fromiter((id_ for piece in encoded for id_ in piece.ids), np.int32)
-    starts = np.cumsum([0, *(len(piece.text) for piece in pieces)])[:-1]
-    ends = np.fromiter(
-        (start + end for start, piece in zip(starts.tolist(), encoded, strict=True) for end in piece.ends),
-        np.int64,
-    )
     text = "".join(piece.text for piece in pieces)
+    starts = np.cumsum([0, *(len(piece.text) for piece in pieces)])[:-1]
+    ids = np.fromiter(chain.from_iterable(piece.ids for piece in encoded), np.int32)
+    ends = np.fromiter(chain.from_iterable(piece.ends for piece in encoded), np.int64)
+    ends += np.repeat(starts, counts)
     spoken = np.repeat(np.array([piece.response for piece in pieces], np.int32), counts)
     responses = tuple(
         positions[positions > 0]
         for positions in map(np.flatnonzero, (spoken == r for r in conversation.responses))
     )
     length = max((int(positions[-1]) + 1 for positions in responses if positions.size), default=0)
-    turn = np.repeat(np.array([piece.turn for piece in pieces], np.int32), counts)
     return Prompt(
         ids=ids[:length],
         memory=np.repeat(np.array([piece.memory for piece in pieces], np.int32), counts)[:length],
         entry=np.repeat(np.array([piece.entry for piece in pieces], np.int32), counts)[:length],
-        turn=turn[:length],
+        turn=np.repeat(np.array([piece.turn for piece in pieces], np.int32), counts)[:length],
         head=np.repeat(np.array([piece.head for piece in pieces], np.bool_), counts)[:length],
         responses=responses,
         text=text,
         ends=ends[:length],
-        differing=_differing(ids, ends, text, rendered, tokenizer),
+        differing=_differing(ids, ends, length, text, rendered, tokenizer),
     )
 
 
@@ -92,20 +89,30 @@ def _encode_each(texts: Sequence[str], tokenizer: ChatTokenizer) -> list[Encoded
 
 
 def _differing(
-    ids: TokenIds, ends: NDArray[np.int64], text: str, rendered: str | None, tokenizer: ChatTokenizer
+    ids: TokenIds,
+    ends: NDArray[np.int64],
+    length: int,
+    text: str,
+    rendered: str | None,
+    tokenizer: ChatTokenizer,
 ) -> int | None:
-    """Tokens that are not where the tokenizer would put them, had it been given the whole prompt."""
+    """How many of the first `length` tokens are not where the tokenizer would put them, had it been given the
+    whole prompt."""
     if rendered is None or len(rendered) > _VERIFIED:
         return None
     whole = tokenizer.encode(rendered)
     if rendered == text:
         expected = set(zip(whole.ids, [0, *whole.ends], whole.ends, strict=False))
-        ours = zip(ids.tolist(), [0, *ends.tolist()], ends.tolist(), strict=False)
+        ours = zip(ids[:length].tolist(), [0, *ends.tolist()], ends.tolist(), strict=False)
         return sum(token not in expected for token in ours)
-    return len(ids) - _common(ids.tolist(), whole.ids)
+    theirs = np.array(whole.ids, np.int32)
+    prefix = _common_prefix(ids, theirs)
+    suffix = _common_prefix(ids[prefix:][::-1], theirs[prefix:][::-1])
+    return max(0, min(length, len(ids) - suffix) - prefix)
 
 
-def _common(ours: list[int], theirs: list[int]) -> int:
-    """The length of the two lists' common beginning and common end together."""
-    prefix = common_prefix(ours, theirs)
-    return prefix + common_prefix(ours[prefix:][::-1], theirs[prefix:][::-1])
+def _common_prefix(ours: TokenIds, theirs: TokenIds) -> int:
+    """The length of the beginning that two rows of tokens share."""
+    length = min(len(ours), len(theirs))
+    unequal = np.flatnonzero(ours[:length] != theirs[:length])
+    return int(unequal[0]) if unequal.size else length

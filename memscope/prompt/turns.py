@@ -28,12 +28,14 @@ class Segment:
 
 @dataclass(frozen=True)
 class Turn:
-    """What becomes one chat message; `entry` is its first entry, `memory` the one it wholly consists of."""
+    """What becomes one chat message. `entry` is its first entry, `caller` the one whose tool calls it makes,
+    `memory` the one it wholly consists of."""
 
     role: Role
     entry: int
     segments: tuple[Segment, ...]
     memory: int = NOBODY
+    caller: int = NOBODY
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
     name: str | None = None
@@ -58,9 +60,9 @@ def turns_of(conversation: Conversation, takes_tool_calls: bool) -> list[Turn]:
         if owner == NOBODY:
             segments = tuple(_segments(index, entry, text, inside.get(index, [])))
         else:
-            segments = (Segment(text, index, owner),)
+            segments = (Segment(text, index, owner),) if text else ()
         calls = entry.tool_calls if takes_tool_calls else ()
-        turns.append(Turn(entry.role, index, segments, owner, calls, entry.tool_call_id, entry.name))
+        turns.append(Turn(entry.role, index, segments, owner, index, calls, entry.tool_call_id, entry.name))
     return turns
 
 
@@ -109,7 +111,7 @@ def _as_user(turns: Sequence[Turn], keep_first_system: bool) -> list[Turn]:
 
 
 def _merged(turns: Iterable[Turn]) -> list[Turn]:
-    """Adjacent turns of one role as one. What separates them goes with the memory beside it."""
+    """Adjacent turns of one role as one."""
     merged: list[Turn] = []
     previous: Turn | None = None
     for turn in turns:
@@ -117,15 +119,31 @@ def _merged(turns: Iterable[Turn]) -> list[Turn]:
         if previous is None or last is None or not _may_merge(last, turn):
             merged.append(turn)
         else:
-            owner = turn.memory if previous.memory == NOBODY else previous.memory
             merged[-1] = replace(
                 last,
-                segments=(*last.segments, Segment(SEPARATOR, previous.entry, owner), *turn.segments),
+                segments=(*last.segments, *_separator(last, previous, turn), *turn.segments),
                 memory=last.memory if last.memory == turn.memory else NOBODY,
+                caller=turn.caller,
                 tool_calls=turn.tool_calls,
             )
         previous = turn
     return merged
+
+
+def _separator(last: Turn, previous: Turn, turn: Turn) -> tuple[Segment, ...]:
+    """What separates `turn` from the `previous` one, both in the turn `last`. It goes with the memory after
+    it, or where only memories stand before it with the one before, so that one always stands between what
+    an ablation leaves."""
+    if not last.segments or not turn.segments:
+        return ()
+    anchored = any(segment.memory == NOBODY for segment in last.segments)
+    return (Segment(SEPARATOR, previous.entry, _owner(turn if anchored else previous)),)
+
+
+def _owner(turn: Turn) -> int:
+    """The memory that all of a turn's contents go with."""
+    owners = {segment.memory for segment in turn.segments}
+    return owners.pop() if len(owners) == 1 else NOBODY
 
 
 def _may_merge(last: Turn, turn: Turn) -> bool:

@@ -9,12 +9,13 @@ from memscope.conversation.thinking import thinking_spans
 from memscope.errors import InputError
 
 _ROLES = {role.value: role for role in Role} | {"developer": Role.SYSTEM, "function": Role.TOOL}
+_TEXT_PARTS = ("text", "input_text", "output_text")
 
 
 class _Part(msgspec.Struct):
-    """A part of a content list; `text` is there for the types that are text."""
+    """A part of a content list; parts that are not text (pictures, reasoning, refusals) are ignored."""
 
-    type: str = "text"
+    type: str = _TEXT_PARTS[0]
     text: str | None = None
 
 
@@ -45,6 +46,7 @@ def read_message(message: Any, where: str) -> Entry:
     """Raises InputError naming `where` and the field if the message can't be read."""
     try:
         parsed = msgspec.convert(message, _Message)
+        tool_calls = _tool_calls(parsed)
     except (msgspec.ValidationError, RecursionError) as error:
         raise InputError(f"{where}: {_sentence(error)}.") from error
     role = _ROLES.get(parsed.role)
@@ -58,7 +60,7 @@ def read_message(message: Any, where: str) -> Entry:
     return Entry(
         role=role,
         text=text,
-        tool_calls=_tool_calls(parsed),
+        tool_calls=tool_calls,
         thinking=thinking_spans(text) if role is Role.ASSISTANT and parsed.memory_key is None else (),
         memory_key=parsed.memory_key,
         tool_call_id=parsed.tool_call_id,
@@ -70,8 +72,8 @@ def read_message(message: Any, where: str) -> Entry:
 def _text(content: str | list[_Part | str] | None) -> str:
     if content is None or isinstance(content, str):
         return content or ""
-    texts = (part if isinstance(part, str) else part.text for part in content)
-    return "".join(text for text in texts if text)
+    parts = (_Part(text=part) if isinstance(part, str) else part for part in content)
+    return "".join(part.text for part in parts if part.text and part.type in _TEXT_PARTS)
 
 
 def _tool_calls(message: _Message) -> tuple[ToolCall, ...]:
