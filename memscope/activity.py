@@ -143,7 +143,7 @@ class Activities:
         """What to show now; complete, cancelled and notices go after `LINGER` seconds, failures stay."""
         now = self._clock()
         with self._lock:
-            self._activities = [activity for activity in self._activities if not activity._gone(now)]
+            self._let_go(now)
             return tuple(activity._snapshot(now) for activity in self._activities)
 
     def dismiss_failures(self) -> None:
@@ -156,5 +156,9 @@ class Activities:
     def _add(self, title: str, total: float | None, unit: str) -> Activity:
         activity = Activity(next(self._numbers), title, total, unit, self._lock, self._clock)
         with self._lock:
+            self._let_go(activity._began)
             self._activities.append(activity)
         return activity
+
+    def _let_go(self, now: float) -> None:
+        self._activities = [activity for activity in self._activities if not activity._gone(now)]

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,21 +78,20 @@ def demo(model: str | None, metric: str | None) -> None:
 @_fresh
 def score(path: str, json_path: str | None, model: str | None, metric: str | None, fresh: bool) -> int:
     """Score a conversation and print which memory each response needed."""
-    from memscope.export import check_source, to_json, write_file
+    from memscope.export import check_target, to_json, write_file
     from memscope.report import report
 
     session = _open_session(path, model, metric)
     if json_path is not None and json_path != "-":
-        check_source(session, Path(json_path))
+        check_target(session, Path(json_path))
     status = _score(session, fresh)
     if json_path is None:
-        width = os.get_terminal_size().columns if sys.stdout.isatty() else 120
-        click.echo(report(session, width), nl=False)
+        click.echo(report(session, shutil.get_terminal_size((120, 24)).columns), nl=False)
     elif json_path == "-":
-        click.get_binary_stream("stdout").write(to_json(session))
+        click.echo(to_json(session), nl=False)
     else:
         write_file(Path(json_path), to_json(session))
-        click.echo(f"Wrote {json_path}.", err=True)
+        _wrote(json_path)
     return status
 
 
@@ -105,14 +105,14 @@ def score(path: str, json_path: str | None, model: str | None, metric: str | Non
 @_fresh
 def export(path: str, target: str, model: str | None, metric: str | None, fresh: bool) -> int:
     """Write a conversation's matrix to a file, scoring first what is not known yet."""
-    from memscope.export import check_target
+    from memscope.export import check_export
     from memscope.export import export as write
 
     session = _open_session(path, model, metric)
-    check_target(session, Path(target))
+    check_export(session, Path(target))
     status = _score(session, fresh)
     write(session, Path(target))
-    click.echo(f"Wrote {target}.", err=True)
+    _wrote(target)
     return status
 
 
@@ -146,6 +146,12 @@ def list_() -> None:
         click.echo(f"{one.name}  {one.folder}  {one.size / 1e6:,.0f} MB")
 
 
+def _wrote(target: str) -> None:
+    from memscope.text import printable
+
+    click.echo(f"Wrote {printable(target)}.", err=True)
+
+
 def _open_session(path: str, model: str | None, metric: str | None) -> "Session":
     from memscope.scoring.matrix import Metric
     from memscope.scoring.session import Session
@@ -173,12 +179,11 @@ def _score(session: "Session", fresh: bool) -> int:
     from memscope.progress import show_progress
     from memscope.scoring.matrix import CellState
 
+    path = session.conversation.source.path
     if not session.conversation.memories:
-        raise NothingToScoreError(f"{session.conversation.source.path} holds no memories. {HOW_TO_MARK}")
+        raise NothingToScoreError(f"{path} holds no memories. {HOW_TO_MARK}")
     if not session.conversation.responses:
-        raise NothingToScoreError(
-            f"{session.conversation.source.path} holds no response of the agent to score."
-        )
+        raise NothingToScoreError(f"{path} holds no response of the agent to score.")
 
     async def run() -> None:
         await session.prepare()
@@ -191,9 +196,10 @@ def _score(session: "Session", fresh: bool) -> int:
     finally:
         session.close()
     scored, failed = session.matrix.count(CellState.SCORED), session.matrix.count(CellState.FAILED)
-    if not scored:
-        return FAILED_ALL
-    return FAILED_SOME if failed else 0
+    if not scored and not failed:
+        why = " ".join(("no response follows a memory within the model's context.", *session.notes))
+        raise NothingToScoreError(f"{path} has nothing to score: {why}")
+    return (FAILED_SOME if scored else FAILED_ALL) if failed else 0
 
 
 def _show(path: str, model: str | None, metric: str | None, *, score_at_once: bool) -> None:
@@ -237,6 +243,6 @@ def main() -> None:
         error.show()
         status = error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("memscope: stopped; what was scored is kept.", err=True)
+        click.echo("memscope: stopped; what was scored so far is kept.", err=True)
         status = INTERRUPTED
     sys.exit(status)

@@ -169,17 +169,27 @@ FORMATS: dict[str, Callable[[Session], bytes]] = {".json": to_json, ".csv": to_c
 
 
 def check_target(session: Session, path: Path) -> None:
+    """Raises InputError if a file can't be written to `path`, or is the conversation itself: what memscope
+    reads it never writes."""
+    try:
+        if path.is_dir():
+            raise InputError(f"{path} is a folder; give the name of a file.")
+        if not path.parent.is_dir():
+            raise InputError(f"{path} can't be written: there is no folder {path.parent}.")
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise InputError(f"{path} can't be written: you may not write there.")
+        source = Path(session.conversation.source.path)
+        if path.exists() and source.exists() and path.samefile(source):
+            raise InputError(f"{path} is the conversation itself; choose another file.")
+    except OSError as error:
+        raise InputError(f"{path} can't be written: {error.strerror or error}.") from error
+
+
+def check_export(session: Session, path: Path) -> None:
     """Raises InputError if a session can't be exported to `path`."""
     if path.suffix.lower() not in FORMATS:
         raise InputError(f"{path}: the ending must be one of {', '.join(FORMATS)}.")
-    check_source(session, path)
-
-
-def check_source(session: Session, path: Path) -> None:
-    """Raises InputError if `path` is the conversation itself: what memscope reads it never writes."""
-    source = Path(session.conversation.source.path)
-    if path.exists() and source.exists() and path.samefile(source):
-        raise InputError(f"{path} is the conversation itself; choose another file.")
+    check_target(session, path)
 
 
 def export(session: Session, path: Path) -> None:
@@ -187,21 +197,26 @@ def export(session: Session, path: Path) -> None:
 
     Raises InputError if that can't be.
     """
-    check_target(session, path)
+    check_export(session, path)
     write_file(path, FORMATS[path.suffix.lower()](session))
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all. Raises InputError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write a file whole or not at all; a device or a pipe is written to. Raises InputError."""
     try:
+        target = path.resolve()
+        if target.exists() and not target.is_file():
+            target.write_bytes(data)
+            return
+        temporary = target.with_name(f".{target.name}.{os.getpid()}")
         try:
             temporary.write_bytes(data)
-            temporary.replace(path)
+            temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"{path} can't be written: {error.strerror or error}.") from error
+    except (OSError, RuntimeError) as error:  # pathlib raises RuntimeError for links in a circle
+        reason = error.strerror if isinstance(error, OSError) else "its links go round in a circle"
+        raise InputError(f"{path} can't be written: {reason}.") from error
 
 
 def _number(value: float) -> float | None:

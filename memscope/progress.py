@@ -4,24 +4,28 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from tqdm import tqdm
 
 from memscope.activity import Activities, ActivitySnapshot, ActivityState
-from memscope.text import one_line
+from memscope.wording import activity_line
 
 _INTERVAL = 0.1
 _MARKS = {
-    ActivityState.COMPLETE: "✓ {title} (complete, {elapsed:.1f} s)",
-    ActivityState.CANCELLED: "- {title} (cancelled)",
-    ActivityState.FAILED: "✗ {title}: {error}",
-    ActivityState.NOTICE: "{title}",
+    ActivityState.COMPLETE: "✓",
+    ActivityState.CANCELLED: "–",
+    ActivityState.FAILED: "✗",
+    ActivityState.NOTICE: "·",
 }
 
 
 @contextmanager
 def show_progress(activities: Activities) -> Iterator[None]:
-    """Draw what runs for as long as the block does: a bar each on a terminal, else a line when it ends."""
+    """Draw what runs for as long as the block does: a bar each on a terminal, else a line when it ends.
+
+    Failures are told at the end, without the one that the block raises: whoever catches that will tell it.
+    """
     bars = _Bars(sys.stderr.isatty())
     over = threading.Event()
 
@@ -31,50 +35,57 @@ def show_progress(activities: Activities) -> Iterator[None]:
 
     thread = threading.Thread(target=watch, name="memscope-progress", daemon=True)
     thread.start()
+    raised = ""
     try:
         yield
+    except Exception as error:
+        raised = str(error)
+        raise
     finally:
         over.set()
         thread.join()
         bars.draw(activities.snapshot())
-        bars.close()
+        bars.close(raised)
 
 
 class _Bars:
     def __init__(self, terminal: bool) -> None:
         self._terminal = terminal
-        self._bars: dict[int, tqdm[None]] = {}
-        self._ended: set[int] = set()
+        self._bars: dict[int, tqdm[Any]] = {}
+        self._failed: dict[int, ActivitySnapshot] = {}
+        self._told: set[int] = set()
 
     def draw(self, activities: tuple[ActivitySnapshot, ...]) -> None:
         for activity in activities:
-            if activity.id in self._ended:
-                continue
             if activity.state is ActivityState.RUNNING:
                 if self._terminal:
-                    self._update(activity)
+                    self._bar(activity)
                 continue
-            self._ended.add(activity.id)
             bar = self._bars.pop(activity.id, None)
             if bar is not None:
                 bar.close()
-            line = _MARKS[activity.state].format(
-                title=one_line(activity.title),
-                elapsed=activity.elapsed,
-                error=one_line(activity.error or ""),
-            )
-            tqdm.write(line, file=sys.stderr)
+            if activity.state is ActivityState.FAILED:
+                self._failed[activity.id] = activity
+            else:
+                self._tell(activity)
 
-    def close(self) -> None:
+    def close(self, raised: str) -> None:
         for bar in self._bars.values():
             bar.close()
+        for activity in self._failed.values():
+            if activity.error != raised:
+                self._tell(activity)
 
-    def _update(self, activity: ActivitySnapshot) -> None:
+    def _tell(self, activity: ActivitySnapshot) -> None:
+        if activity.id not in self._told:
+            self._told.add(activity.id)
+            tqdm.write(f"{_MARKS[activity.state]} {activity_line(activity)}", file=sys.stderr)
+
+    def _bar(self, activity: ActivitySnapshot) -> None:
         bar = self._bars.get(activity.id)
         if bar is None:
-            bar = self._bars[activity.id] = tqdm(
-                file=sys.stderr, leave=False, dynamic_ncols=True, unit=f" {activity.unit}", unit_scale=True
-            )
-        bar.total = activity.total
-        bar.n = activity.done
-        bar.set_description(one_line(activity.title), refresh=True)
+            shape = "{desc}" if activity.total is None else "{bar:16} {desc}"
+            bar = tqdm(file=sys.stderr, leave=False, dynamic_ncols=True, bar_format=shape)
+            self._bars[activity.id] = bar
+        bar.total, bar.n = activity.total, activity.done
+        bar.set_description_str(activity_line(activity))

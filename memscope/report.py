@@ -3,25 +3,30 @@
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from memscope.scoring.matrix import CellState
 from memscope.scoring.session import Session
-from memscope.text import fit, one_line
+from memscope.text import cells, fit, one_line
 
+_LEAST_WIDTH = 60
 _STRONGEST = 10
 _BAR = 12
 
 
 def report(session: Session, width: int) -> str:
-    """The matrix of a prepared session in lines of at most `width` cells; values are in nats."""
-    return "\n".join(line.rstrip() for line in _lines(session, max(width, 60))) + "\n"
+    """The matrix of a prepared session in printable lines of at most `width` (60 or more) cells; values are
+    in nats."""
+    return "\n".join(line.rstrip() for line in _lines(session, max(width, _LEAST_WIDTH))) + "\n"
 
 
 def _lines(session: Session, width: int) -> Iterator[str]:
     matrix, source = session.matrix, session.conversation.source
     memories, responses = matrix.shape
     size = f"{memories} memories x {responses} responses"
-    yield one_line(f"{source.title} · {size} · {session.scorer_label} · {session.metric} divergence in nats")
+    yield fit(
+        f"{source.title} · {size} · {session.scorer_label} · {session.metric} divergence in nats", width
+    )
     yield ""
     yield "Memories by weight"
     yield from _memories(session, width)
@@ -31,45 +36,41 @@ def _lines(session: Session, width: int) -> Iterator[str]:
     yield ""
     yield "Strongest cells"
     yield from _strongest(session, width)
+    if matrix.errors:
+        yield ""
+        yield "Failed"
+        yield from _failed(session, width)
     for note in session.notes:
         yield ""
-        yield one_line(note)
+        yield from _wrapped(note, width)
 
 
 def _memories(session: Session, width: int) -> Iterator[str]:
     matrix = session.matrix
     values = matrix.values(session.metric)
     weights = matrix.weights(session.metric)
-    most = np.nanmax(np.abs(weights)) if np.isfinite(weights).any() else 1.0
-    name = min(max(len(key) for key in matrix.keys), width // 3)
-    for m in np.argsort(-np.nan_to_num(weights, nan=-np.inf), kind="stable"):
+    name = min(max((cells(one_line(key)) for key in matrix.keys), default=0), width // 3)
+    for m in _largest_first(weights):
         scored = np.flatnonzero(~np.isnan(values[m]))
         top = scored[np.argsort(-np.abs(values[m, scored]), kind="stable")][:3]
-        where = "   ".join(f"r{r + 1} {values[m, r]:+.2f}" for r in top)
-        tail = where if scored.size else _why_not(session, int(m))
-        if scored.size and int(m) in matrix.errors:
-            tail += f"   (some failed: {matrix.errors[int(m)]})"
-        head = f"  {fit(matrix.keys[m], name)} {_bar(weights[m], most)} {_value(weights[m])}  "
-        yield head + fit(tail, max(width - len(head), 10))
-
-
-def _why_not(session: Session, memory: int) -> str:
-    state = session.matrix.row_state(memory)
-    if state is CellState.FAILED:
-        return f"failed: {session.matrix.errors[memory]}"
-    return "not scored" if state is not CellState.IMPOSSIBLE else "no response can see it"
+        failed = int((matrix.states[m] == CellState.FAILED).sum())
+        tail = [f"{failed} cell{'s' if failed > 1 else ''} failed"] if failed else []
+        tail += [f"r{r + 1} {values[m, r]:+.2f}" for r in top]
+        if not tail:
+            impossible = matrix.row_state(m) is CellState.IMPOSSIBLE
+            tail.append("no response can see it" if impossible else "not scored")
+        head = f"  {fit(matrix.keys[m], name)} {_bar(weights, m)} {_value(weights[m])}  "
+        yield head + fit("   ".join(tail), width - cells(head))
 
 
 def _responses(session: Session, width: int) -> Iterator[str]:
     matrix, conversation = session.matrix, session.conversation
     dependence = matrix.dependence(session.metric)
-    most = np.nanmax(np.abs(dependence)) if np.isfinite(dependence).any() else 1.0
-    for r in np.argsort(-np.nan_to_num(dependence, nan=-np.inf), kind="stable"):
-        entry = conversation.responses[r]
-        said = conversation.entries[entry]
-        start = said.said.strip() or "; ".join(f"calls {call.name}" for call in said.tool_calls)
-        head = f"  r{r + 1:<4} entry {entry:<5} {_bar(dependence[r], most)} {_value(dependence[r])}  "
-        yield head + fit(start, max(width - len(head), 10))
+    for r in _largest_first(dependence):
+        entry = conversation.entries[matrix.responses[r]]
+        start = entry.said.strip() or "; ".join(f"calls {call.name}" for call in entry.tool_calls)
+        head = f"  {_where(session, r)} {_bar(dependence, r)} {_value(dependence[r])}  "
+        yield head + fit(start, width - cells(head))
 
 
 def _strongest(session: Session, width: int) -> Iterator[str]:
@@ -79,17 +80,49 @@ def _strongest(session: Session, width: int) -> Iterator[str]:
     order = np.argsort(-size, kind="stable")[:_STRONGEST]
     for cell in order[size[order] > session.noise_floor]:
         m, r = divmod(int(cell), matrix.shape[1])
-        entry = matrix.responses[r]
-        yield f"  {values[m, r]:+8.2f}  r{r + 1} (entry {entry})  {one_line(matrix.keys[m])}"[:width]
+        yield fit(f"  {_where(session, r)} {values[m, r]:+8.2f}  {one_line(matrix.keys[m])}", width)
 
 
-def _bar(value: float, most: float) -> str:
-    """Length says the size; a negative one is hollow."""
-    if np.isnan(value):
+def _failed(session: Session, width: int) -> Iterator[str]:
+    """Each reason with the memories it hit."""
+    keys: dict[str, list[str]] = {}
+    for memory, reason in session.matrix.errors.items():
+        keys.setdefault(reason, []).append(session.matrix.keys[memory])
+    for reason, hit in keys.items():
+        yield from _wrapped(f"{', '.join(hit)}: {reason}", width, "  ")
+
+
+def _largest_first(values: NDArray[np.float64]) -> list[int]:
+    """Indexes by falling value, those without one last."""
+    order: list[int] = np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable").tolist()
+    return order
+
+
+def _where(session: Session, response: int) -> str:
+    return f"r{response + 1:<4} entry {session.matrix.responses[response]:<5}"
+
+
+def _bar(values: NDArray[np.float64], at: int) -> str:
+    """Length says the size beside the largest; a negative one is hollow."""
+    if np.isnan(values[at]):
         return " " * _BAR
-    length = round(_BAR * abs(value) / most) if most else 0
-    return ("▇" if value > 0 else "▒") * length + " " * (_BAR - length)
+    most = np.nanmax(np.abs(values))
+    length = round(_BAR * abs(values[at]) / most) if most else 0
+    return fit(("▇" if values[at] > 0 else "▒") * length, _BAR)
 
 
 def _value(value: float) -> str:
     return "       -" if np.isnan(value) else f"{value:8.2f}"
+
+
+def _wrapped(text: str, width: int, indent: str = "") -> Iterator[str]:
+    """Lines of whole words; a word longer than a line is cut."""
+    line = indent
+    for word in one_line(text).split(" "):
+        if line != indent and cells(line) + 1 + cells(word) > width:
+            yield line
+            line = indent
+        line += word if line == indent else f" {word}"
+        if cells(line) > width:
+            line = fit(line, width)
+    yield line

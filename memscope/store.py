@@ -11,17 +11,19 @@ from memscope.scorers.base import LogProbs
 
 _SCHEMA = 1
 _TABLE = "CREATE TABLE IF NOT EXISTS logprobs (key BLOB PRIMARY KEY, logprobs BLOB NOT NULL) WITHOUT ROWID"
+_NUMBER = np.dtype("<f4")
 _BATCH = 500
 """Keys a query may name; SQLite's oldest limit is 999."""
 _PATIENCE = 10.0
 """Seconds to wait while another memscope writes."""
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 class Store:
     """Log-probabilities by key; every method may be called from any thread and from several programs at once.
 
-    Where the file can't be written (read-only, full, damaged, locked) results stay in memory until the end,
-    and `problem` says so in one sentence.
+    While the file can't be used (read-only, full, damaged, locked) results stay in memory, `problem` says so
+    in one sentence, and each `put` tries again to save them all.
     """
 
     def __init__(self, path: Path) -> None:
@@ -34,7 +36,7 @@ class Store:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._database = _connect(path)
         except (sqlite3.Error, OSError) as error:
-            self._give_up(error)
+            self.problem = self._sentence(error)
 
     def get(self, keys: Iterable[bytes]) -> dict[bytes, LogProbs]:
         """The log-probabilities, in nats, of those keys that are known."""
@@ -48,36 +50,42 @@ class Store:
                         marks = ",".join("?" * len(batch))
                         query = f"SELECT key, logprobs FROM logprobs WHERE key IN ({marks})"
                         for key, blob in self._database.execute(query, batch):
-                            found.setdefault(key, np.frombuffer(blob, np.dtype("<f4")))
+                            if len(blob) % _NUMBER.itemsize == 0:
+                                found.setdefault(key, np.frombuffer(blob, _NUMBER))
                 except sqlite3.Error as error:
-                    self._give_up(error)
+                    self.problem = self._sentence(error)
         return found
 
     def put(self, scores: Mapping[bytes, LogProbs]) -> None:
         """Keep log-probabilities; they are on disk when this returns, unless there is a `problem`."""
         with self._lock:
-            if self._database is not None:
-                rows = [(key, scores[key].astype("<f4").tobytes()) for key in scores]
-                try:
-                    with self._database:
-                        self._database.executemany("INSERT OR REPLACE INTO logprobs VALUES (?, ?)", rows)
-                    return
-                except sqlite3.Error as error:
-                    self._give_up(error)
             self._unsaved.update(scores)
+            if self._database is None:
+                return
+            rows = [(key, scores.astype(_NUMBER).tobytes()) for key, scores in self._unsaved.items()]
+            try:
+                with self._database:
+                    self._database.executemany("INSERT OR REPLACE INTO logprobs VALUES (?, ?)", rows)
+            except sqlite3.Error as error:
+                self.problem = self._sentence(error)
+            else:
+                self._unsaved.clear()
+                self.problem = None
 
     def close(self) -> None:
-        """Close the file; the store can't be used afterwards."""
+        """Close the file; what is put afterwards stays in memory."""
         with self._lock:
             if self._database is not None:
                 self._database.close()
                 self._database = None
 
-    def _give_up(self, error: Exception) -> None:
-        self.problem = (
-            f"Scores are kept only until you quit: {self._path} can't be used ({error}); "
-            "free some space or set MEMSCOPE_CACHE_DIR to a folder you may write to."
-        )
+    def _sentence(self, error: Exception) -> str:
+        if getattr(error, "sqlite_errorcode", None) in _DAMAGED:
+            remedy = "delete that file, or set MEMSCOPE_CACHE_DIR to another folder"
+        else:
+            remedy = "free some space, or set MEMSCOPE_CACHE_DIR to a folder you may write to"
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        return f"Scores are kept only until you quit: {self._path} can't be used ({reason}); {remedy}."
 
 
 def _connect(path: Path) -> sqlite3.Connection:

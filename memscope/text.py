@@ -1,6 +1,8 @@
 """Untrusted text made fit for a terminal: no escape, no control character, no hidden reordering."""
 
 import unicodedata
+from bisect import bisect_right
+from itertools import accumulate
 
 ELLIPSIS = "…"
 _ZERO_WIDTH_JOINERS = "\u200c\u200d"
@@ -50,23 +52,22 @@ def one_line(text: str) -> str:
     return " ".join(printable(text).split())
 
 
+def cells(text: str) -> int:
+    """How many terminal cells a line of printable text takes."""
+    return sum(map(_cells_of, text))
+
+
 def fit(text: str, width: int) -> str:
-    """One line of `text` in exactly `width` terminal cells: filled with spaces, or cut with an ellipsis."""
-    line, used = [], 0
+    """One line of `text` in exactly `width` (> 0) terminal cells: filled with spaces, or cut with an ellipsis."""
     text = one_line(text)
-    for at, character in enumerate(text):
-        cells = _cells(character)
-        room = width - used - (at + 1 < len(text))
-        if cells > room:
-            line.append(ELLIPSIS[: width - used])
-            used += len(line[-1])
-            break
-        line.append(character)
-        used += cells
-    return "".join(line) + " " * (width - used)
+    ends = list(accumulate(map(_cells_of, text), initial=0))
+    if ends[-1] > width:
+        kept = bisect_right(ends, width - 1) - 1
+        text, ends = text[:kept] + ELLIPSIS, [ends[kept] + 1]
+    return text + " " * (width - ends[-1])
 
 
-def _cells(character: str) -> int:
-    if unicodedata.combining(character) or character in _ZERO_WIDTH_JOINERS:
+def _cells_of(character: str) -> int:
+    if unicodedata.category(character) in ("Mn", "Me") or character in _ZERO_WIDTH_JOINERS:
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1

@@ -1,7 +1,7 @@
 """What to compute: windows that fit the model, one ablation a memory in each, and what that costs."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,10 +59,10 @@ class Plan:
         self.prompt = prompt
         self.memories = memories
         self.windows, self.too_long = _windows(prompt, context_length)
-        self.ablations = [
-            ablation for number in range(len(self.windows)) for ablation in self._ablations_of(number)
-        ]
-        """Every window's baseline, followed by its ablations in the order of the memories."""
+        self.of_window = [self._ablations_of(number) for number in range(len(self.windows))]
+        """For each window its baseline, followed by its ablations in the order of the memories."""
+        self.ablations = [ablation for ablations in self.of_window for ablation in ablations]
+        """Those of all windows, one after the other."""
         self.cost = Cost(
             sum(len(self.windows[a.window].tokens) - a.removed for a in self.ablations),
             sum(len(self.windows[a.window].tokens) - a.removed - a.shared for a in self.ablations),
@@ -113,26 +113,20 @@ class Plan:
         """Tokens through the model for the `missing` cells [memories, responses] and the responses [R] whose
         baseline is `unknown`, with the baseline's prefix reused."""
         total = 0
-        for number in range(len(self.windows)):
+        for baseline, *rows in self.of_window:
             reach = 0
-            for ablation in self._ablations_of(number)[::-1]:
-                wanted = unknown if ablation.memory is None else missing[ablation.memory]
-                ends = [self._end(ablation, response) for response in ablation.responses if wanted[response]]
-                if ablation.memory is None:
-                    total += max([reach, *ends])
-                elif ends:
-                    total += max(ends) - ablation.shared
-                    reach = max(reach, ablation.shared)
+            for row in rows:
+                wanted = [response for response in row.responses if missing[row.memory, response]]
+                if wanted:
+                    total += self._end(row, wanted[-1]) - row.shared
+                    reach = max(reach, row.shared)
+            wanted = [response for response in baseline.responses if unknown[response]]
+            total += max(reach, self._end(baseline, wanted[-1]) if wanted else 0)
         return total
 
     def _end(self, ablation: Ablation, response: int) -> int:
         """How many of an ablation's tokens stand up to a response's end."""
-        end = self.prompt.responses[response][-1]
-        before = self.windows[ablation.window].tokens
-        length = int(np.searchsorted(before, end)) + 1
-        if ablation.memory is None:
-            return length
-        return length - int((self.prompt.memory[before[:length]] == ablation.memory).sum())
+        return int(np.searchsorted(self.tokens(ablation), self.prompt.responses[response][-1])) + 1
 
     def _ablations_of(self, number: int) -> list[Ablation]:
         window = self.windows[number]
@@ -193,11 +187,7 @@ def _windows(prompt: Prompt, context_length: int) -> tuple[list[Window], tuple[i
             start, end = later, its_end
             group.append(response)
         kept = np.concatenate([head[head < start], np.arange(start, end)])
-        windows.append(Window(kept, tuple(group), _left_out(prompt.entry[:end], kept)))
+        left_out = np.setdiff1d(prompt.entry[:end], [-1, *prompt.entry[kept]])
+        windows.append(Window(kept, tuple(group), tuple(left_out.tolist())))
         at += len(group)
     return windows, tuple(too_long)
-
-
-def _left_out(entries: NDArray[np.int32], kept: Iterable[int]) -> tuple[int, ...]:
-    inside = np.unique(entries[np.asarray(kept)])
-    return tuple(np.setdiff1d(np.unique(entries[entries >= 0]), inside).tolist())

@@ -77,7 +77,7 @@ class Run:
             known = self._store.get(keys[response] for response in wanted)
             for response in wanted:
                 logprobs = known.get(keys[response])
-                if logprobs is not None:
+                if logprobs is not None and self._problem_with(response, logprobs) is None:
                     self._fill(ablation, response, logprobs)
                     self.cells_from_cache += ablation.memory is not None
 
@@ -93,6 +93,7 @@ class Run:
         if fresh:
             self.matrix.clear()
             self.baseline.clear()
+            self.cells_from_cache = 0
         else:
             await asyncio.to_thread(self.recall)
         yield Change(tuple(range(len(self.matrix.keys))))
@@ -106,6 +107,7 @@ class Run:
                     async with aclosing(self._score_window(window, progress, fresh)) as changes:
                         async for change in changes:
                             yield change
+                activity.update(title="scoring")
                 if self.matrix.errors:
                     failed = f"{len(self.matrix.errors)} of {len(self.matrix.keys)} memories failed"
                     raise RowsFailedError(f"{failed}: {next(iter(self.matrix.errors.values()))}")
@@ -128,7 +130,7 @@ class Run:
 
     async def _score_window(self, window: int, progress: "_Progress", fresh: bool) -> AsyncGenerator[Change]:
         """Score one window's baseline, then its rows."""
-        baseline, *ablations = (a for a in self.plan.ablations if a.window == window)
+        baseline, *ablations = self.plan.of_window[window]
         rows = [ablation for ablation in ablations if self._wanted(ablation)]
         unknown = self._wanted(baseline)
         if not rows and not unknown:
@@ -189,8 +191,11 @@ class Run:
                 request = self.plan.request(ablation, asked, reach)
                 async with aclosing(self._scorer.score(request)) as scores:
                     async for score in scores:
+                        if not 0 <= score.span < len(asked) or asked[score.span] not in left:
+                            raise ScorerError("the scorer gave a span that it was not asked for")
                         response = asked[score.span]
-                        self._check(response, score.logprobs)
+                        if problem := self._problem_with(response, score.logprobs):
+                            raise ScorerError(problem)
                         await asyncio.to_thread(self._store.put, {keys[response]: score.logprobs})
                         self._fill(ablation, response, score.logprobs)
                         left.remove(response)
@@ -198,11 +203,13 @@ class Run:
                 if left:
                     raise ScorerError(f"{len(left)} of {len(asked)} responses came back without a score")
 
-    def _check(self, response: int, logprobs: LogProbs) -> None:
-        if len(logprobs) != len(self.plan.prompt.responses[response]):
-            raise ScorerError("the scorer gave a wrong number of log-probabilities")
+    def _problem_with(self, response: int, logprobs: LogProbs) -> str | None:
+        """Why these can't be the log-probabilities of a response, if they can't."""
+        if logprobs.shape != self.plan.prompt.responses[response].shape:
+            return "the scorer gave a wrong number of log-probabilities"
         if not np.isfinite(logprobs).all():
-            raise ScorerError("the scorer gave a log-probability that is not a finite number")
+            return "the scorer gave a log-probability that is not a finite number"
+        return None
 
     def _fill(self, ablation: Ablation, response: int, logprobs: LogProbs) -> None:
         if ablation.memory is None:

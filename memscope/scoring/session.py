@@ -110,12 +110,11 @@ class Session:
             raise
         self.scorer, self.run, self.matrix = scorer, run, run.matrix
 
-    async def score(self, *, fresh: bool = False) -> AsyncGenerator[Change]:
+    def score(self, *, fresh: bool = False) -> AsyncGenerator[Change]:
         """Score what is missing, or everything again: `Run.score`. Raises MemscopeError if not prepared."""
         if self.run is None:
             raise MemscopeError("The conversation is not prepared for scoring yet.")
-        async for change in self.run.score(fresh=fresh):
-            yield change
+        return self.run.score(fresh=fresh)
 
     async def token_view(self, response: int, memory: int | None) -> TokenView | None:
         """A response's tokens with all memories and without one; None while its baseline is unknown."""
