@@ -32,9 +32,12 @@ def setting(name: str, default: str | None = None) -> str | None:
 
 
 def cache_dir() -> Path:
-    """The folder of models and scores; `cache_dir` in the settings moves it."""
+    """The folder of models and scores; `cache_dir` in the settings moves it. Raises InputError."""
     chosen = setting("cache_dir")
-    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir(APP))
+    try:
+        return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir(APP))
+    except RuntimeError as error:
+        raise InputError(f"The cache folder {chosen} has no home folder to stand in.") from error
 
 
 def _configuration() -> dict[str, Any]:
@@ -44,4 +47,5 @@ def _configuration() -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"The configuration {path} can't be read: {error}.") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"The configuration {path} can't be read: {reason}.") from error

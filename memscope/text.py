@@ -58,7 +58,7 @@ def cells(text: str) -> int:
 
 
 def fit(text: str, width: int) -> str:
-    """One line of `text` in exactly `width` (> 0) terminal cells: filled with spaces, or cut with an ellipsis."""
+    """One line of `text` in exactly `width` (> 0) terminal cells: filled with spaces, or cut."""
     text = one_line(text)
     ends = list(accumulate(map(_cells_of, text), initial=0))
     if ends[-1] > width:
