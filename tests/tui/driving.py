@@ -27,15 +27,16 @@ async def running(
 
 async def drawn_through(pilot: Pilot[None]) -> None:
     """Wait until messages have gone from app to screen to widget and back, and what they changed is drawn."""
-    for _ in range(4):
+    for _ in range(3):
         await pilot.pause(0)
 
 
 async def settled(pilot: Pilot[None]) -> None:
     """Wait until everything that was started has ended and been drawn."""
     await drawn_through(pilot)
-    await pilot.app.workers.wait_for_complete()
-    await drawn_through(pilot)
+    while any(not worker.is_finished for worker in pilot.app.workers):
+        await pilot.app.workers.wait_for_complete()
+        await drawn_through(pilot)
 
 
 async def strike(pilot: Pilot[None], *keys: str) -> None:
@@ -48,7 +49,7 @@ async def strike(pilot: Pilot[None], *keys: str) -> None:
 async def press(pilot: Pilot[None], *keys: str) -> None:
     """Press keys and let what they start end."""
     for key in keys:
-        await strike(pilot, key)
+        pilot.app.simulate_key(key)
         await settled(pilot)
 
 

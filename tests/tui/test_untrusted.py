@@ -8,6 +8,7 @@ from textual.widgets import Input
 from memscope.tui.screens.export import ExportScreen
 from memscope.tui.screens.help import HelpScreen
 from memscope.tui.screens.response import ResponseScreen
+from memscope.tui.widgets.memory_list import MemoryList
 from tests.tui.driving import drawn_through, heatmap, picture, press, running
 from tests.tui.fake import FakeSession, conversation, fake_session, score_now
 
@@ -100,6 +101,21 @@ async def test_every_screen_can_be_drawn_at_every_size(size: tuple[int, int]) ->
         picture(pilot)
         await press(pilot, "question_mark")
         picture(pilot)
+
+
+async def test_a_scrollbar_covers_no_cell_and_no_text() -> None:
+    session = score_now(fake_session(conversation(40, 22)))
+    async with running(session, size=(60, 14)) as pilot:
+        await press(pilot, "G", "end")
+        shown = heatmap(pilot)
+        row = shown.render_line(shown.size.height - 2).text
+        assert row.endswith("[]")
+        assert len(row) == shown.size.width - 1
+        await press(pilot, "enter")
+        memories = pilot.app.screen.query_one(MemoryList)
+        lines = [memories.render_line(y).text for y in range(memories.size.height)]
+        assert all(len(line) == memories.size.width - 1 for line in lines)
+        assert any(line.startswith(">") for line in lines)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (60, 14)])

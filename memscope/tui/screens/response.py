@@ -35,7 +35,9 @@ class ResponseScreen(SessionScreen[Cell]):
 
     CSS = """
     ResponseScreen {
-        #title { background: $surface; }
+        #head { height: 1; background: $surface; }
+        #title { width: 1fr; }
+        #key { width: 60; text-align: right; color: $foreground 60%; }
         #main { height: 1fr; }
         #list { width: 40%; min-width: 24; max-width: 56; }
         #text { height: 1fr; }
@@ -43,7 +45,7 @@ class ResponseScreen(SessionScreen[Cell]):
         #memory { height: 35%; min-height: 4; max-height: 14; }
     }
     ResponseScreen.-narrow {
-        #list { width: 40%; }
+        #key { display: none; }
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -136,7 +138,9 @@ class ResponseScreen(SessionScreen[Cell]):
 
     def compose(self) -> ComposeResult:
         """The list at the left; the text, one token in words and the memory's text at the right."""
-        yield Line(id="title")
+        with Horizontal(id="head"):
+            yield Line(id="title")
+            yield Line("underlined: less probable without · struck: more probable", id="key")
         with Horizontal(id="main"):
             yield MemoryList(self._view, self._palette, self._response, self._start, id="list")
             with Vertical():
@@ -228,7 +232,7 @@ class ResponseScreen(SessionScreen[Cell]):
         matrix = self._view.matrix
         title = response_title(self._view, self._response)
         logprob = matrix.baseline[self._response]
-        known = "" if np.isnan(logprob) else f" · log-probability {logprob:.1f} nats with all memories"
+        known = "" if np.isnan(logprob) else f" · log-probability {logprob:.1f} nats"
         self.query_one("#title", Line).say(Content.assemble((title, "bold $primary"), known))
 
     def _show_memory(self) -> None:

@@ -14,6 +14,7 @@ from textual.strip import Strip
 from memscope.tui.theme import Palette
 from memscope.tui.view import MatrixView
 from memscope.tui.widgets.heatmap_lines import CELL, HEADER, HeatmapLines, Window
+from memscope.tui.widgets.strips import inner_size
 
 _FAR = 10**9
 
@@ -98,8 +99,7 @@ class Heatmap(ScrollView, can_focus=True, inherit_bindings=False):
         top, bottom = self.scroll_offset.y, self.scroll_offset.y + self._body_height
         rows = [row for row in self._view.row_of[list(memories)].tolist() if top <= row < bottom]
         if rows:
-            lines = (Region(0, HEADER + row - top, self.size.width, 1) for row in rows)
-            self.refresh(*lines)
+            self.refresh(*(Region(0, HEADER + row - top, self.size.width, 1) for row in rows))
 
     def move_to(self, memory: int, response: int) -> None:
         """Put the cursor on a cell and bring that into sight."""
@@ -155,9 +155,13 @@ class Heatmap(ScrollView, can_focus=True, inherit_bindings=False):
         self._resize()
         self._scroll_to_cursor()
 
+    def watch_show_vertical_scrollbar(self) -> None:
+        """A scrollbar that comes or goes changes the width, without a resize."""
+        self.on_resize()
+
     def render_line(self, y: int) -> Strip:
         """One line of the viewport, at `y` from its top."""
-        window = Window(self.size.width, self._first, self.memory, self.response)
+        window = Window(self._width, self._first, self.memory, self.response)
         if y == 0:
             return self._lines.marks(window)
         if y == 1:
@@ -168,16 +172,20 @@ class Heatmap(ScrollView, can_focus=True, inherit_bindings=False):
         return self._lines.row(row, window)
 
     @property
+    def _width(self) -> int:
+        return inner_size(self).width
+
+    @property
     def _first(self) -> int:
         return self.scroll_offset.x // CELL
 
     @property
     def _gutter_width(self) -> int:
-        return self._lines.gutter(self.size.width).width
+        return self._lines.gutter(self._width).width
 
     @property
     def _body_height(self) -> int:
-        return max(1, self.size.height - HEADER)
+        return max(1, inner_size(self).height - HEADER)
 
     def _resize(self) -> None:
         memories, responses = self._view.matrix.shape
@@ -188,11 +196,11 @@ class Heatmap(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _scroll_to_cursor(self, *, keep: bool = False) -> bool:
         """Scroll as little as shows the cursor; with `keep`, first as far as its row has moved."""
-        if not self.size.width or not len(self._view.order):
+        if not self._width or not len(self._view.order):
             return False
         row = int(self._view.row_of[self.memory])
         left, top = self._first, self.scroll_offset.y
-        height, columns = self._body_height, max(1, self._lines.columns(self.size.width))
+        height, columns = self._body_height, max(1, self._lines.columns(self._width))
         moved, self._row_drawn = row - self._row_drawn, row
         if keep:
             if not top <= row - moved < top + height:

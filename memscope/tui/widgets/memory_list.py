@@ -56,6 +56,11 @@ class MemoryList(StripView):
             self.rebuild()
             self._show_chosen()
 
+    def on_resize(self) -> None:
+        """Keep the chosen memory in sight."""
+        super().on_resize()
+        self._show_chosen()
+
     def step(self, down: int) -> None:
         """Choose the memory so many lines below."""
         if self._ranking:

@@ -56,6 +56,11 @@ def strip(segments: Iterable[Segment], width: int, blank: Style) -> Strip:
     return Strip(segments).adjust_cell_length(width, blank)
 
 
+def inner_size(view: ScrollView) -> Size:
+    """The cells of a view that no scrollbar covers, which its `size` includes."""
+    return view.size - (view.scrollbar_size_vertical, view.scrollbar_size_horizontal)
+
+
 class StripView(ScrollView, can_focus=False, inherit_bindings=False):
     """Lines that a subclass makes for its width; they scroll if they are more than fit."""
 
@@ -78,15 +83,20 @@ class StripView(ScrollView, can_focus=False, inherit_bindings=False):
 
     def rebuild(self) -> None:
         """Make the lines again and draw them if they differ."""
-        strips = self.build(self.size.width, self.size.height) if self.size.width else []
+        width, height = inner_size(self)
+        strips = self.build(width, height) if width else []
         if strips != self._strips:
             self._strips = strips
-            self.virtual_size = Size(self.size.width, len(strips))
+            self.virtual_size = Size(width, len(strips))
             self.refresh()
 
     def on_resize(self) -> None:
         """Fit the lines to the new size."""
         self.rebuild()
+
+    def watch_show_vertical_scrollbar(self) -> None:
+        """A scrollbar that comes or goes changes the width, without a resize."""
+        self.on_resize()
 
     def render_line(self, y: int) -> Strip:
         """One line of the viewport, at `y` from its top."""
@@ -97,7 +107,7 @@ class StripView(ScrollView, can_focus=False, inherit_bindings=False):
 
     def scroll_line_into_view(self, line: int) -> None:
         """Scroll as little as shows a line."""
-        top, height = self.scroll_offset.y, max(1, self.size.height)
+        top, height = self.scroll_offset.y, max(1, inner_size(self).height)
         self.scroll_to(y=min(max(top, line - height + 1), line), animate=False)
 
 

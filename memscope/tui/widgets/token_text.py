@@ -72,6 +72,11 @@ class TokenText(StripView):
             self.token = 0
         self._set(pieces, codes)
 
+    def on_resize(self) -> None:
+        """Keep the token cursor in sight."""
+        super().on_resize()
+        self._show_token()
+
     def forget_choice(self) -> None:
         """Let the cursor find the token that changed most again."""
         self._chosen_by_user = False
