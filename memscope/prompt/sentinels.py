@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -110,7 +111,7 @@ class Rendering:
         The opening is what stands before such a turn when there is a second one: right after the first, or
         after a reply where the template wants roles to alternate.
         """
-        marker = f"{self._nonce}0e"
+        marker = self._marker(0)
         first = {"role": self.turns[0].role.value, "content": marker}
         reply = {"role": "user" if first["role"] == "assistant" else "assistant", "content": marker}
         for before in ([first], [first, reply]):
@@ -150,7 +151,7 @@ class Rendering:
     def _around_calls(self, at: int, begin: int, written: str) -> tuple[str, str]:
         """What the template writes before and after the tool calls of turn `at`, in the text `written` from
         `begin` to the turn's end: what it writes there around a content without calls."""
-        marker = f"{self._nonce}0e"
+        marker = self._marker(0)
         spoken = self._render([*self._messages[:at], {"role": Role.ASSISTANT.value, "content": marker}])
         opening, _, closing = spoken.rpartition(marker)
         shared = 0 if at in self.contents else common_prefix(opening[begin:], written)
@@ -166,20 +167,23 @@ class Rendering:
         if since not in self.contents:
             return rendered
         last = max(number for number in self.spots if self.segments[number][0] == since)
-        _, found, closing = rendered.rpartition(f"{self._nonce}{last}e")
+        _, found, closing = rendered.rpartition(self._marker(last))
         return closing if found else ""
 
     def _with_sentinels(self, pad: str = "") -> list[Message]:
         """The messages, `pad` at both ends of each content."""
         messages: list[Message] = []
-        number = 0
+        numbers = count()
         for turn in self.turns:
-            marked = ""
-            for segment in turn.segments:
-                marked += f"{segment.before}{self._nonce}{number}e{segment.after}"
-                number += 1
-            messages.append(message_of(turn, f"{pad}{marked}{pad}" if marked else ""))
+            content = "".join(
+                segment.before + (self._marker(number) if segment.text else "") + segment.after
+                for segment, number in zip(turn.segments, numbers, strict=False)
+            )
+            messages.append(message_of(turn, f"{pad}{content}{pad}" if content else ""))
         return messages
+
+    def _marker(self, number: int) -> str:
+        return f"{self._nonce}{number}e"
 
     def _find_spots(self, text: str) -> dict[int, Extent]:
         spots: dict[int, Extent] = {}

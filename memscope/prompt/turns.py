@@ -68,10 +68,12 @@ def turns_of(conversation: Conversation, takes_tool_calls: bool) -> list[Turn]:
 
 def stricter(turns: Sequence[Turn]) -> Iterator[list[Turn]]:
     """The same turns for templates that take less and less: roles that must alternate, system prompts only
-    at the front and no tools, no system prompt at all."""
+    at the front and no tools, no system prompt at all, the user first."""
     yield _merged(turns)
     yield _merged(_as_user(turns, keep_first_system=True))
-    yield _merged(_as_user(turns, keep_first_system=False))
+    spoken = _merged(_as_user(turns, keep_first_system=False))
+    yield spoken
+    yield [Turn(Role.USER, NOBODY, ()), *spoken]
 
 
 def _segments(index: int, entry: Entry, text: str, memories: list[tuple[Span, int]]) -> Iterator[Segment]:
