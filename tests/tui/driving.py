@@ -2,7 +2,7 @@
 
 import html
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from textual.pilot import Pilot
@@ -37,6 +37,16 @@ async def settled(pilot: Pilot[None]) -> None:
     while any(not worker.is_finished for worker in pilot.app.workers):
         await pilot.app.workers.wait_for_complete()
         await drawn_through(pilot)
+
+
+async def until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
+    """Wait for what comes only with time, such as a batch of changed rows."""
+    for _ in range(500):
+        await drawn_through(pilot)
+        if condition():
+            return
+        await pilot.pause(0.01)
+    raise AssertionError("it never came true")
 
 
 async def strike(pilot: Pilot[None], *keys: str) -> None:

@@ -61,7 +61,7 @@ async def test_it_shows_what_runs_with_a_spinner_that_turns() -> None:
             app.bar.wake()
             assert app.bar.awake
             first, second = app.says, app.says
-            assert first[1:] == " scoring · 20% · 8 s left · 20 of 100 tokens · 10 tokens/s"
+            assert first[1:] == " scoring · 20% · 8 s left · 10 tokens/s · 20 of 100 tokens"
             assert first[0] != second[0]
 
 

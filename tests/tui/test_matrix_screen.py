@@ -29,6 +29,7 @@ from tests.tui.driving import (
     settled,
     strike,
     the_app,
+    until,
 )
 from tests.tui.fake import conversation, fake_session, score_now
 
@@ -162,12 +163,12 @@ async def test_x_stops_and_what_was_running_is_pending_again() -> None:
     session = fake_session(conversation(4, 6), open_gate=False)
     async with running(session) as pilot:
         await strike(pilot, "r")
-        await pilot.pause(0.15)
+        await until(pilot, lambda: "… … " in heatmap(pilot).render_line(HEADER).text)
         assert the_app(pilot).work.scoring
         assert "… … … " in heatmap(pilot).render_line(HEADER).text
         assert session.matrix.count(CellState.RUNNING) > 0
         await strike(pilot, "x")
-        await pilot.pause(0.05)
+        await until(pilot, lambda: not the_app(pilot).work.scoring)
         assert not the_app(pilot).work.scoring
         assert session.closed == 1
         assert session.matrix.count(CellState.RUNNING) == 0
@@ -178,7 +179,7 @@ async def test_keys_work_and_rows_fill_while_scoring_runs() -> None:
     session = fake_session(conversation(4, 6), open_gate=False)
     async with running(session) as pilot:
         await strike(pilot, "r")
-        await pilot.pause(0.15)
+        await until(pilot, lambda: "… … " in heatmap(pilot).render_line(HEADER).text)
         await strike(pilot, "down", "right")
         memory, response = cursor(pilot)
         assert response == 1
@@ -200,7 +201,7 @@ async def test_the_footer_offers_only_what_works_now() -> None:
         assert {"score", "score_again"} <= offered()
         assert not {"stop", "export", "dismiss_failures"} & offered()
         await strike(pilot, "r")
-        await pilot.pause(0.12)
+        await until(pilot, lambda: the_app(pilot).work.scoring)
         assert "stop" in offered()
         assert "score" not in offered()
         session.gate.set()
@@ -353,7 +354,7 @@ async def test_an_error_nobody_foresaw_is_one_sentence_and_the_screen_stays() ->
     session.logprobs.clear()
     async with running(session) as pilot:
         await strike(pilot, "r")
-        await pilot.pause(0.2)
+        await until(pilot, lambda: bool(the_app(pilot).problem))
         assert "Something went wrong inside memscope: KeyError" in picture(pilot)
         await strike(pilot, "down")
         assert cursor(pilot) == (1, 0)
@@ -378,7 +379,7 @@ async def test_q_leaves_at_once_while_scoring_runs() -> None:
     session = fake_session(conversation(4, 6), open_gate=False)
     async with running(session) as pilot:
         await strike(pilot, "r")
-        await pilot.pause(0.12)
+        await until(pilot, lambda: session.matrix.count(CellState.RUNNING) > 0)
         await strike(pilot, "q")
     assert session.closed == 1
     assert session.matrix.count(CellState.RUNNING) == 0

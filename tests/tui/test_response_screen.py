@@ -10,16 +10,7 @@ from memscope.tui.screens.matrix import MatrixScreen
 from memscope.tui.widgets.line import Line
 from memscope.tui.widgets.memory_list import MemoryList
 from memscope.tui.widgets.token_text import TokenText
-from tests.tui.driving import (
-    cursor,
-    heatmap,
-    picture,
-    press,
-    running,
-    settled,
-    strike,
-    the_app,
-)
+from tests.tui.driving import cursor, heatmap, picture, press, running, settled, strike, the_app, until
 from tests.tui.fake import FakeSession, conversation, fake_session, score_now
 
 pytestmark = pytest.mark.anyio
@@ -166,8 +157,7 @@ async def test_it_colours_itself_while_scoring_runs() -> None:
     async with running(session) as pilot:
         await open_response(pilot, 0, 2)
         await strike(pilot, "r")
-        await pilot.pause(0.15)
-        assert "being scored" in detail(pilot)
+        await until(pilot, lambda: "being scored" in detail(pilot))
         session.gate.set()
         await settled(pilot)
         await settled(pilot)

@@ -9,74 +9,20 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.style import Style
 
-from memscope.activity import ActivitySnapshot, ActivityState
 from memscope.conversation.model import Entry, Role, Span, ToolCall
 from memscope.tui.safe import cut, fit, printable
 from memscope.tui.view import MatrixView
 from memscope.tui.widgets.bars import bar, spark_levels
 from memscope.tui.widgets.strips import text_strips, wrap
 from memscope.tui.wording import (
-    activity_line,
-    amount,
     cell_sentence,
     compact,
-    duration,
     memory_places,
     nats,
     ordinal,
     response_text,
 )
 from tests.tui.fake import FakeSession, conversation, fake_session, score_now
-
-
-def activity(**changes: object) -> ActivitySnapshot:
-    """A running activity with some fields changed."""
-    fields: dict[str, object] = {
-        "id": 1,
-        "title": "scoring home/city 5/14",
-        "state": ActivityState.RUNNING,
-        "done": 11_000.0,
-        "total": 44_000.0,
-        "unit": "tokens",
-        "elapsed": 40.0,
-        "speed": 275.0,
-        "remaining": 119.2,
-        "error": None,
-    }
-    return ActivitySnapshot(**{**fields, **changes})  # type: ignore[arg-type]
-
-
-def test_a_running_activity_says_share_time_left_amount_and_speed() -> None:
-    assert activity_line(activity()) == (
-        "scoring home/city 5/14 · 25% · 2 min 0 s left · 11,000 of 44,000 tokens · 275 tokens/s"
-    )
-
-
-def test_bytes_are_said_in_megabytes() -> None:
-    line = activity_line(
-        activity(title="fetching", unit="bytes", done=34.2e6, total=98e6, speed=1.5e6, remaining=42.4)
-    )
-    assert line == "fetching · 35% · 43 s left · 34.2 MB of 98.0 MB · 1.5 MB/s"
-
-
-def test_an_activity_of_unknown_length_says_how_long_it_has_run() -> None:
-    line = activity_line(
-        activity(title="opening", done=0.0, total=None, unit="", elapsed=3.2, speed=None, remaining=None)
-    )
-    assert line == "opening · 4 s"
-
-
-@pytest.mark.parametrize(
-    ("state", "says"),
-    [
-        (ActivityState.COMPLETE, "baseline (complete)"),
-        (ActivityState.CANCELLED, "baseline (stopped)"),
-        (ActivityState.FAILED, "baseline: 503 from the server"),
-        (ActivityState.NOTICE, "baseline"),
-    ],
-)
-def test_an_ended_activity_says_how(state: ActivityState, says: str) -> None:
-    assert activity_line(activity(title="baseline", state=state, error="503 from the server")) == says
 
 
 @pytest.mark.parametrize(("value", "says"), [(2.2, "+2.20"), (-0.004, "-0.00"), (12345.6, "+12346")])
@@ -104,11 +50,6 @@ def test_a_weight_takes_six_cells_at_most(value: float) -> None:
 )
 def test_ordinals(number: int, says: str) -> None:
     assert ordinal(number) == says
-
-
-def test_amounts_and_durations_are_said_for_people() -> None:
-    assert [amount(999, "bytes"), amount(43_500), amount(2.5e9, "bytes")] == ["999 B", "43,500", "2.5 GB"]
-    assert [duration(0.2), duration(65), duration(7800)] == ["1 s", "1 min 5 s", "2 h 10 min"]
 
 
 @pytest.fixture

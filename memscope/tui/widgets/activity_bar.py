@@ -7,7 +7,7 @@ from textual.widget import Widget
 
 from memscope.activity import Activities, ActivitySnapshot, ActivityState
 from memscope.tui.safe import cut
-from memscope.tui.wording import activity_line
+from memscope.wording import activity_line
 
 POLL = 0.1
 """Seconds between two looks at the activities while there is something to see."""
