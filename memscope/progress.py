@@ -84,7 +84,7 @@ class _Bars:
     def _bar(self, activity: ActivitySnapshot) -> None:
         bar = self._bars.get(activity.id)
         if bar is None:
-            shape = "{desc}" if activity.total is None else "{bar:16} {desc}"
+            shape = "{desc}" if activity.total is None else "{bar:12} {desc}"
             bar = tqdm(file=sys.stderr, leave=False, dynamic_ncols=True, bar_format=shape)
             self._bars[activity.id] = bar
         bar.total, bar.n = activity.total, activity.done

@@ -60,7 +60,7 @@ def _memories(session: Session, width: int) -> Iterator[str]:
             impossible = matrix.row_state(m) is CellState.IMPOSSIBLE
             tail.append("no response can see it" if impossible else "not scored")
         head = f"  {fit(matrix.keys[m], name)} {_bar(weights, m)} {_value(weights[m])}  "
-        yield head + fit("   ".join(tail), width - cells(head))
+        yield head + fit(", ".join(tail), width - cells(head))
 
 
 def _responses(session: Session, width: int) -> Iterator[str]:
@@ -80,7 +80,8 @@ def _strongest(session: Session, width: int) -> Iterator[str]:
     order = np.argsort(-size, kind="stable")[:_STRONGEST]
     for cell in order[size[order] > session.noise_floor]:
         m, r = divmod(int(cell), matrix.shape[1])
-        yield fit(f"  {_where(session, r)} {values[m, r]:+8.2f}  {one_line(matrix.keys[m])}", width)
+        head = f"  {_where(session, r)} {values[m, r]:+8.2f}  "
+        yield head + fit(matrix.keys[m], width - cells(head))
 
 
 def _failed(session: Session, width: int) -> Iterator[str]:
@@ -117,12 +118,12 @@ def _value(value: float) -> str:
 
 def _wrapped(text: str, width: int, indent: str = "") -> Iterator[str]:
     """Lines of whole words; a word longer than a line is cut."""
-    line = indent
-    for word in one_line(text).split(" "):
-        if line != indent and cells(line) + 1 + cells(word) > width:
-            yield line
-            line = indent
-        line += word if line == indent else f" {word}"
-        if cells(line) > width:
-            line = fit(line, width)
-    yield line
+    room = width - cells(indent)
+    line, *words = (fit(word, min(cells(word), room)) for word in one_line(text).split(" "))
+    for word in words:
+        if cells(line) + 1 + cells(word) <= room:
+            line += f" {word}"
+        else:
+            yield indent + line
+            line = word
+    yield indent + line

@@ -27,7 +27,7 @@ def duration(seconds: float) -> str:
 
 
 def activity_line(activity: ActivitySnapshot) -> str:
-    """An activity without its mark, on one printable line: title, how far, how fast, how long yet."""
+    """An activity without its mark, on one printable line: how far, how long yet, how fast."""
     title = one_line(activity.title)
     if activity.state is ActivityState.FAILED:
         return f"{title}: {one_line(activity.error or 'failed')}"
@@ -44,10 +44,10 @@ def activity_line(activity: ActivitySnapshot) -> str:
         parts.append(f"{duration(activity.remaining)} left")
     elif activity.total is None and activity.elapsed >= 1:
         parts.append(duration(activity.elapsed))
+    if activity.speed is not None and unit:
+        parts.append(f"{amount(activity.speed, unit)}{name}/s")
     if activity.total:
         parts.append(f"{amount(activity.done, unit)} of {amount(activity.total, unit)}{name}")
     elif activity.done:
         parts.append(f"{amount(activity.done, unit)}{name}")
-    if activity.speed is not None and unit:
-        parts.append(f"{amount(activity.speed, unit)}{name}/s")
     return " · ".join([title, *parts])

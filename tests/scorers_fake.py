@@ -6,7 +6,9 @@ import re
 import zlib
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -15,6 +17,8 @@ from memscope.conversation.readers import build_conversation
 from memscope.errors import ScorerError
 from memscope.prompt import build_prompt
 from memscope.scorers.base import Encoded, LogProbs, ScoreRequest, SpanScore, TokenIds
+from memscope.scoring.matrix import Metric
+from memscope.scoring.session import Session
 
 
 class WordTokenizer:
@@ -110,6 +114,35 @@ TALK = (
     ("assistant", "Walk home along the quay."),
 )
 """Two memories, one of them in two places, and three responses; one cell is impossible."""
+
+
+def prepared(
+    talk: Conversation, cache: Path, scorer: HashScorer | None = None, metric: Metric = Metric.SIGNED
+) -> Session:
+    """A session that knows what is kept in the folder `cache`."""
+    session = Session(talk, metric=metric)
+    with mock.patch.multiple(
+        "memscope.scoring.session",
+        open_scorer=lambda model, activities, stop: scorer or HashScorer(),
+        cache_dir=lambda: cache,
+    ):
+        asyncio.run(session.prepare())
+    return session
+
+
+def scored(
+    talk: Conversation, cache: Path, scorer: HashScorer | None = None, metric: Metric = Metric.SIGNED
+) -> Session:
+    """A session scored to its end and closed."""
+    session = prepared(talk, cache, scorer, metric)
+
+    async def score() -> None:
+        async for _ in session.score():
+            pass
+
+    asyncio.run(score())
+    session.close()
+    return session
 
 
 def reference(talk: Conversation) -> tuple[list[list[float]], list[float]]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -85,7 +85,7 @@ def test_a_cancelled_task_ends_its_activity(activities: Activities) -> None:
 
 
 def test_a_generator_that_is_closed_ends_its_activity(activities: Activities) -> None:
-    def lines() -> Iterator[int]:
+    def lines() -> Generator[int, None, None]:
         with activities.track("reading"):
             yield 1
             yield 2
