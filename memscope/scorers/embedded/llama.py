@@ -19,7 +19,9 @@ Share = TypeVar("Share")
 
 _QUERY_ROWS = 128
 """Positions whose attention is computed at once: more waste causal work, fewer waste calls."""
-_VOCABULARY_ROWS = 2048
+_SMALLEST_SUM, _LARGEST_SUM = 1e-20, 1e20
+"""Between these, a softmax needs no shift by its largest score: nothing over- or underflowed that counts."""
+_VOCABULARY_ROWS = 1024
 """Rows of the output matrix at once, so that their logits stay in the processor's cache."""
 
 
@@ -111,15 +113,15 @@ class Llama:
         sums = np.empty_like(largest)
 
         def run(share: range) -> None:
-            logits = np.empty((len(states), _VOCABULARY_ROWS), np.float32)
+            buffer = np.empty((_VOCABULARY_ROWS, len(states)), np.float32)
             for block in share:
                 rows = self._projection[starts[block] : starts[block] + _VOCABULARY_ROWS]
-                scores = logits.reshape(-1)[: len(states) * len(rows)].reshape(len(states), len(rows))
-                np.matmul(states, rows.T, out=scores)
-                np.max(scores, axis=1, out=largest[block])
-                np.subtract(scores, largest[block][:, None], out=scores)
-                np.exp(scores, out=scores)
-                np.sum(scores, axis=1, out=sums[block])
+                logits = buffer[: len(rows)]
+                np.matmul(rows, states.T, out=logits)
+                np.max(logits, axis=0, out=largest[block])
+                logits -= largest[block]
+                np.exp(logits, out=logits)
+                np.sum(logits, axis=0, out=sums[block])
 
         self._on_threads(run, [range(i, len(starts), self.threads) for i in range(self.threads)])
         with np.errstate(all="ignore"):
@@ -225,17 +227,24 @@ class _Rows:
         width = group * config.head_dim
         # Scores lie transposed, [keys, queries]: both products run faster so.
         scores = self._scores[: end * n * group].reshape(end, n * group)
+        own = scores[position:].reshape(n, n, group)
         ones = self._ones[:end]
         for head in range(config.kv_heads):
             columns = slice(head * width, (head + 1) * width)
-            queries = self._qkv[place, columns].reshape(n * group, config.head_dim)
-            np.matmul(self._cache.keys[number, head, :end], queries.T, out=scores)
-            own = scores[position:].reshape(n, n, group)
-            np.add(own, self._future[:n, :n, None], out=own)
-            np.subtract(scores, scores.max(axis=0), out=scores)
+            queries = self._qkv[place, columns].reshape(n * group, config.head_dim).T
+            keys, values = self._cache.keys[number, head, :end], self._cache.values[number, head, :end]
+            np.matmul(keys, queries, out=scores)
+            own += self._future[:n, :n, None]
             np.exp(scores, out=scores)
-            mixed = scores.T @ self._cache.values[number, head, :end]
-            mixed /= (ones @ scores)[:, None]
+            sums = ones @ scores
+            if not (sums.min() > _SMALLEST_SUM and sums.max() < _LARGEST_SUM):
+                np.matmul(keys, queries, out=scores)
+                own += self._future[:n, :n, None]
+                scores -= scores.max(axis=0)
+                np.exp(scores, out=scores)
+                sums = ones @ scores
+            mixed = scores.T @ values
+            mixed /= sums[:, None]
             self._mixed[place, columns] = mixed.reshape(n, width)
 
     def _feed_forward(self, layer: _Layer) -> None:

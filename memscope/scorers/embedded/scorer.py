@@ -89,9 +89,9 @@ class EmbeddedScorer:
         return positions
 
     def _stops(self, start: int, length: int) -> list[int]:
-        """`start`, then where the chunks of [start, length) end: as few as may be, of equal size."""
+        """`start`, then where the chunks of [start, length) end, which are of equal size."""
         assert self._engine is not None
-        chunks = -(-(length - start) // (_CHUNK * self._engine.threads))
+        chunks = max(1, round((length - start) / (_CHUNK * self._engine.threads)))
         return [start, *(start + (length - start) * (i + 1) // chunks for i in range(chunks))]
 
     def _begin(self, request: ScoreRequest, positions: TokenIds) -> tuple[KeyValues, int]:

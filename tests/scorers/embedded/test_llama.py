@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -133,3 +134,13 @@ def test_an_error_in_one_thread_is_raised_and_leaves_the_engine_usable(engine: L
     with pytest.raises(ValueError, match="broadcast"):
         engine.forward(ids, 0, cache)
     assert np.isfinite(engine_logprobs(engine, ids)).all()
+
+
+def test_attention_scores_far_beyond_the_range_of_exp_do_no_harm(tmp_path: Path) -> None:
+    weights = write_model(tmp_path)
+    for layer in range(2):
+        weights[f"model.layers.{layer}.self_attn.q_proj.weight"] *= 40
+    safetensors.numpy.save_file(weights, tmp_path / "model.safetensors")
+    ids = random_ids(150)
+    expected = reference_logprobs(CONFIG, weights, ids)
+    assert engine_logprobs(Llama(ModelFolder(tmp_path)), ids) == pytest.approx(expected[1:], abs=5e-3)

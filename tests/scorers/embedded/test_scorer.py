@@ -17,6 +17,7 @@ from memscope.scorers.embedded.scorer import EmbeddedScorer
 from tests.scorers.embedded.tiny import CONFIG, Doubles, random_ids, reference_logprobs, write_model
 
 IDS = random_ids(200)
+CHUNK = 40
 SPANS = (np.arange(50, 60), np.arange(150, 200))
 
 
@@ -29,8 +30,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def scorer(model: Path, monkeypatch: pytest.MonkeyPatch) -> EmbeddedScorer:
-    """A scorer whose chunks are 32 tokens."""
-    monkeypatch.setattr(module, "_CHUNK", 32)
+    """A scorer that takes 200 tokens in chunks of `CHUNK`."""
+    monkeypatch.setattr(module, "_CHUNK", CHUNK)
     monkeypatch.setattr(module, "Llama", lambda folder: Llama(folder, threads=1))
     return EmbeddedScorer(ModelFolder(model))
 
@@ -76,7 +77,7 @@ def test_a_span_is_yielded_as_soon_as_its_last_token_is_known(scorer: EmbeddedSc
 
     (first, after_first), (second, after_second) = asyncio.run(progress())
     assert (first, second) == (0, 1)
-    assert 60 <= after_first < 60 + 32
+    assert 60 <= after_first < 60 + CHUNK
     assert after_second == 200
 
 
@@ -165,7 +166,7 @@ def test_closing_the_iterator_stops_within_one_chunk(scorer: EmbeddedScorer) -> 
         await asyncio.sleep(0.05)
         return scorer.tokens_computed
 
-    assert asyncio.run(first_span_only()) <= 32
+    assert asyncio.run(first_span_only()) <= CHUNK
 
 
 def test_cancelling_the_task_stops_within_one_chunk_and_keeps_what_is_done(
@@ -189,7 +190,7 @@ def test_cancelling_the_task_stops_within_one_chunk_and_keeps_what_is_done(
     asyncio.run(cancel_after_the_first_span())
     (got,) = run(scorer, IDS, range(150, 200), keep=True)
     assert got == pytest.approx(expected(model, IDS)[150:], abs=1e-4)
-    assert scorer.tokens_computed <= 200 + 32
+    assert scorer.tokens_computed <= 200 + CHUNK
 
 
 @pytest.mark.parametrize(
