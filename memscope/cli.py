@@ -86,9 +86,9 @@ def score(path: str, json_path: str | None, model: str | None, metric: str | Non
         check_target(session, Path(json_path))
     status = _score(session, fresh)
     if json_path is None:
-        click.echo(report(session, shutil.get_terminal_size((120, 24)).columns), nl=False)
+        _print(report(session, shutil.get_terminal_size((120, 24)).columns))
     elif json_path == "-":
-        click.echo(to_json(session), nl=False)
+        _print(to_json(session))
     else:
         write_file(Path(json_path), to_json(session))
         _wrote(json_path)
@@ -144,6 +144,15 @@ def list_() -> None:
         click.echo("No model is installed; `memscope model pull` fetches the embedded one.", err=True)
     for one in models:
         click.echo(f"{one.name}  {one.folder}  {one.size / 1e6:,.0f} MB")
+
+
+def _print(result: str | bytes) -> None:
+    try:
+        click.echo(result, nl=False)
+    except BrokenPipeError:
+        raise  # click ends quietly: the reader has seen enough
+    except OSError as error:
+        raise InputError(f"Standard output can't be written: {error.strerror}.") from error
 
 
 def _wrote(target: str) -> None:
@@ -229,6 +238,9 @@ def _keys_from_terminal() -> None:
 
 def main() -> None:
     """Run the command line; every problem that a user can act on is one sentence and an exit status."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

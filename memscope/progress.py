@@ -3,7 +3,7 @@
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from tqdm import tqdm
@@ -25,13 +25,15 @@ def show_progress(activities: Activities) -> Iterator[None]:
     """Draw what runs for as long as the block does: a bar each on a terminal, else a line when it ends.
 
     Failures are told at the end, without the one that the block raises: whoever catches that will tell it.
+    If standard error can't be written the block goes on without.
     """
     bars = _Bars(sys.stderr.isatty())
     over = threading.Event()
 
     def watch() -> None:
         while not over.wait(_INTERVAL):
-            bars.draw(activities.snapshot())
+            with suppress(OSError):
+                bars.draw(activities.snapshot())
 
     thread = threading.Thread(target=watch, name="memscope-progress", daemon=True)
     thread.start()
@@ -44,8 +46,9 @@ def show_progress(activities: Activities) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
-        bars.draw(activities.snapshot())
-        bars.close(raised)
+        with suppress(OSError):
+            bars.draw(activities.snapshot())
+            bars.close(raised)
 
 
 class _Bars:
