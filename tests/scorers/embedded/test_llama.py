@@ -136,11 +136,14 @@ def test_an_error_in_one_thread_is_raised_and_leaves_the_engine_usable(engine: L
     assert np.isfinite(engine_logprobs(engine, ids)).all()
 
 
-def test_attention_scores_far_beyond_the_range_of_exp_do_no_harm(tmp_path: Path) -> None:
-    weights = write_model(tmp_path)
-    for layer in range(2):
-        weights[f"model.layers.{layer}.self_attn.q_proj.weight"] *= 40
+@pytest.mark.parametrize("sign", [1, -1], ids=["far above", "far below"])
+def test_attention_scores_beyond_the_range_of_exp_do_no_harm(tmp_path: Path, sign: int) -> None:
+    weights = write_model(tmp_path, num_key_value_heads=4)
+    for layer in range(2):  # each token's score of itself is then +-200 times the square of its query
+        prefix = f"model.layers.{layer}.self_attn."
+        weights[prefix + "k_proj.weight"] = sign * 200 * weights[prefix + "q_proj.weight"]
     safetensors.numpy.save_file(weights, tmp_path / "model.safetensors")
     ids = random_ids(150)
-    expected = reference_logprobs(CONFIG, weights, ids)
-    assert engine_logprobs(Llama(ModelFolder(tmp_path)), ids) == pytest.approx(expected[1:], abs=5e-3)
+    expected = reference_logprobs(CONFIG | {"num_key_value_heads": 4}, weights, ids)
+    got = engine_logprobs(Llama(ModelFolder(tmp_path)), ids, [1])
+    assert got == pytest.approx(expected[1:], abs=5e-3)

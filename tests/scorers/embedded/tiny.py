@@ -144,7 +144,8 @@ def reference_logprobs(
             shared = head // (heads // kv_heads)
             query = rotate(q[:, head * head_dim : (head + 1) * head_dim])
             key = rotate(k[:, shared * head_dim : (shared + 1) * head_dim])
-            scores = np.exp(query @ key.T / np.sqrt(head_dim) + later)
+            scores = query @ key.T / np.sqrt(head_dim) + later
+            scores = np.exp(scores - scores.max(-1, keepdims=True))
             scores /= scores.sum(-1, keepdims=True)
             mixed.append(scores @ v[:, shared * head_dim : (shared + 1) * head_dim])
         x = x + linear(np.concatenate(mixed, -1), prefix + "self_attn.o_proj")
