@@ -93,6 +93,7 @@ GEMMA = """{{ bos_token }}{% if messages[0]['role'] == 'system' %}
 {{ raise_exception('System role not supported') }}{% endif %}{% for message in messages %}
 {% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}
 {{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}
+{% if message['role'] not in ['user', 'assistant'] %}{{ raise_exception('Unknown role') }}{% endif %}
 {% set role = 'model' if message['role'] == 'assistant' else message['role'] %}
 {{ '<start_of_turn>' + role + '\n' + message['content'] | trim + '<end_of_turn>\n' }}{% endfor %}"""
 """Gemma: no system prompt, roles must alternate, trims."""
@@ -102,14 +103,15 @@ MISTRAL = (
     "{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
     "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}"
     "{% if message['role'] == 'user' %}{{ '[INST] ' + message['content'] + ' [/INST]' }}"
-    "{% else %}{{ message['content'] + eos_token }}{% endif %}{% endfor %}"
+    "{% elif message['role'] == 'assistant' %}{{ message['content'] + eos_token }}"
+    "{% else %}{{ raise_exception('Only user and assistant roles are supported!') }}{% endif %}{% endfor %}"
 )
 """Mistral: roles must alternate, nothing stands before what the assistant says."""
 
 TEMPLATES = {"chatml": CHATML, "llama3": LLAMA3, "qwen3": QWEN3, "gemma": GEMMA, "mistral": MISTRAL}
 
 _TRAINING = """The agent was told that Ana lives in Lyon and that peanuts make her ill. system user assistant
-tool model You are a helpful AI assistant. It's 2,000 euros, don't worry. """
+tool model You are a helpful AI assistant. It's 2,000 euros, don't worry.\n\n\n\n"""
 
 
 @cache

@@ -52,8 +52,7 @@ def _pieces(turns: Sequence[Turn], tokenizer: ChatTokenizer, conversation: Conve
     """Contents in place of their sentinels, template text between; no piece crosses a turn's end."""
     rendering = Rendering(turns, tokenizer)
     texts = rendering.trimmed()
-    ends = rendering.turn_ends()
-    calls = rendering.call_extents(ends)
+    ends, calls = rendering.turn_extents()
     opened = rendering.first_turn_start()
     preamble = rendering.contents.get(0, (0, 0))[0] if opened is None else opened
     contents = {start: number for number, (start, _) in rendering.spots.items()}

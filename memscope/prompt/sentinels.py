@@ -4,7 +4,8 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from itertools import count
+from dataclasses import replace
+from itertools import count, pairwise
 from typing import Any
 
 import msgspec
@@ -21,9 +22,6 @@ Extent = tuple[int, int]
 class Rendering:
     """Turns as the template writes them, and where each one's contents, closing and tool calls stand.
 
-    To render a prefix again for each turn would take quadratic time, so what the template writes around a
-    turn is learned once for each order of turns, and used again wherever the text agrees with it.
-
     Raises TemplateRefusedError if the template does not take the turns.
     """
 
@@ -37,11 +35,8 @@ class Rendering:
         self.text = self._render(self._messages)
         self.spots = self._find_spots(self.text)
         """For each segment that the template writes, the extent of its sentinel in `text`."""
-        self.contents = self._content_extents()
+        self.contents = self._content_extents(self.spots)
         """For each turn with content, from its first sentinel's start to its last one's end."""
-        self._kinds = [
-            (turn.role, bool(turn.tool_calls), at in self.contents) for at, turn in enumerate(turns)
-        ]
 
     def trimmed(self) -> list[str]:
         """Each segment's text as the template would leave it.
@@ -51,20 +46,21 @@ class Rendering:
         """
         texts = [segment.text for _, segment in self.segments]
         of_turn: dict[int, list[int]] = defaultdict(list)
-        for number in sorted(self.spots):
-            of_turn[self.segments[number][0]].append(number)
+        for number, (at, _) in enumerate(self.segments):
+            of_turn[at].append(number)
         for pad, strippable in ((" ", None), ("\n", "\n")):
             padded = self._render(self._with_sentinels(pad))
             spots = self._find_spots(padded)
+            both = self.spots.keys() & spots.keys()
             for numbers in of_turn.values():
                 first, last = numbers[0], numbers[-1]
-                if first not in spots or last not in spots:
-                    continue
-                if _run_before(padded, spots[first][0], pad) == _run_before(
-                    self.text, self.spots[first][0], pad
+                if first in both and _before(padded, spots[first], pad) == _before(
+                    self.text, self.spots[first], pad
                 ):
                     self._strip(texts, numbers, strippable, left=True)
-                if _run_after(padded, spots[last][1], pad) == _run_after(self.text, self.spots[last][1], pad):
+                if last in both and _after(padded, spots[last], pad) == _after(
+                    self.text, self.spots[last], pad
+                ):
                     self._strip(texts, numbers[::-1], strippable, left=False)
         return texts
 
@@ -78,31 +74,60 @@ class Rendering:
             if texts[number] or segment.before or segment.after:
                 return
 
-    def turn_ends(self) -> list[int]:
-        """The offset at which each turn ends, its closing markup included.
-
-        The closing of a turn is what the rendering goes on with when it stops there; what then stands up to
-        the next content opens the turns that follow.
-        """
-        upcoming = [len(self.turns)] * len(self.turns)
-        for at in range(len(self.turns) - 2, -1, -1):
-            upcoming[at] = at + 1 if at + 1 in self.contents else upcoming[at + 1]
-        known: dict[tuple[Any, ...], list[str]] = defaultdict(list)
+    def turn_extents(self) -> tuple[list[int], dict[int, Extent]]:
+        """The offset at which each turn ends, its closing markup included, and for each turn with tool calls
+        that the template writes where it does."""
+        frames = self._frames()
         ends: list[int] = []
-        start, since = 0, 0
-        for at in range(len(self.turns)):
-            if at in self.contents:
-                start, since = self.contents[at][1], at
-            until = upcoming[at]
-            stop = self.contents[until][0] if until in self.contents else len(self.text)
-            openings = known[at - since, *self._kinds[since : until + 1]]
-            opening = next((o for o in openings if self.text.endswith(o, start, stop)), None)
-            if opening is None:
-                gap = self.text[start:stop]
-                opening = gap[common_prefix(self._closing(at, since), gap) :]
-                openings.append(opening)
-            ends.append(max(stop - len(opening), ends[-1] if ends else 0))
-        return ends
+        calls: dict[int, Extent] = {}
+        end = 0
+        for at, turn in enumerate(self.turns):
+            begin, (opening, closing) = end, frames[at]
+            said = self.contents[at][1] if at in self.contents else begin + len(opening)
+            if turn.tool_calls:
+                end = max(begin, self._end_of_calls(at, said, closing, frames))
+                if said < end - len(closing):
+                    calls[at] = (said, end - len(closing))
+            elif at in self.contents or self.text.startswith(opening + closing, begin):
+                end = said + len(closing)
+            ends.append(end)
+        return ends, calls
+
+    def _end_of_calls(self, at: int, said: int, closing: str, frames: Sequence[tuple[str, str]]) -> int:
+        """Where a turn with tool calls ends: before the opening of the next one."""
+        if at + 1 == len(self.turns):
+            return len(self.text)
+        following = frames[at + 1][0]
+        if at + 1 in self.contents:
+            return self.contents[at + 1][0] - len(following)
+        found = self.text.find(closing + following, said)
+        return found + len(closing) if found >= 0 else said
+
+    def _frames(self) -> list[tuple[str, str]]:
+        """What the template writes before and after each turn's content, nothing for turns it leaves out.
+
+        It is read off a rendering in which every turn has content and none tool calls. Between two contents
+        stand one turn's closing and the next one's opening; the closing is what the rendering ends with when
+        it stops after the turn. Equal stretches are cut alike without rendering again.
+        """
+        messages = self._with_sentinels(every=True)
+        text = self.text if messages == self._messages else self._render(messages)
+        contents = self._content_extents(self._find_spots(text))
+        following = {at: contents[later][0] for at, later in pairwise(sorted(contents))}
+        known: dict[tuple[Role, str], int] = {}
+        frames: list[tuple[str, str]] = []
+        end = 0
+        for at, turn in enumerate(self.turns):
+            if at not in contents:
+                frames.append(("", ""))
+                continue
+            start, stop = contents[at]
+            gap = text[stop : following.get(at, len(text))]
+            if (turn.role, gap) not in known:
+                known[turn.role, gap] = common_prefix(self._closing(messages[: at + 1]), gap)
+            frames.append((text[end:start], gap[: known[turn.role, gap]]))
+            end = stop + known[turn.role, gap]
+        return frames
 
     def first_turn_start(self) -> int | None:
         """The offset after what the template puts in front of everything (a default system prompt, say);
@@ -128,58 +153,29 @@ class Rendering:
             return len(preamble) if agrees else None
         return None
 
-    def call_extents(self, ends: Sequence[int]) -> dict[int, Extent]:
-        """For each turn with tool calls that the template wrote, where it did; `ends` is `turn_ends`."""
-        known: dict[tuple[Any, ...], list[tuple[str, str]]] = defaultdict(list)
-        extents: dict[int, Extent] = {}
-        for at, turn in enumerate(self.turns):
-            if not turn.tool_calls:
-                continue
-            begin = self.contents[at][1] if at in self.contents else ends[at - 1] if at else 0
-            around = known[at == 0, *self._kinds[max(at - 1, 0) : at + 2]]
-            written = self.text[begin : ends[at]]
-            fitting = (a for a in around if written.startswith(a[0]) and written.endswith(a[1]))
-            learned = next(fitting, None)
-            if learned is None:
-                learned = self._around_calls(at, begin, written)
-                around.append(learned)
-            start, stop = begin + len(learned[0]), ends[at] - len(learned[1])
-            if start < stop:
-                extents[at] = (start, stop)
-        return extents
-
-    def _around_calls(self, at: int, begin: int, written: str) -> tuple[str, str]:
-        """What the template writes before and after the tool calls of turn `at`, in the text `written` from
-        `begin` to the turn's end: what it writes there around a content without calls."""
-        marker = self._marker(0)
-        spoken = self._render([*self._messages[:at], {"role": Role.ASSISTANT.value, "content": marker}])
-        opening, _, closing = spoken.rpartition(marker)
-        shared = 0 if at in self.contents else common_prefix(opening[begin:], written)
-        return written[:shared], closing if written.endswith(closing) else ""
-
-    def _closing(self, at: int, since: int) -> str:
-        """What the template writes after the content of turn `since` when it stops after turn `at`; nothing
-        if it refuses to stop there."""
+    def _closing(self, messages: Sequence[Message]) -> str:
+        """What the template writes after the last content; nothing if it refuses to stop there."""
         try:
-            rendered = self._render(self._messages[: at + 1])
+            return self._render(messages).rpartition(self._nonce)[2].partition("e")[2]
         except TemplateRefusedError:
             return ""
-        if since not in self.contents:
-            return rendered
-        last = max(number for number in self.spots if self.segments[number][0] == since)
-        _, found, closing = rendered.rpartition(self._marker(last))
-        return closing if found else ""
 
-    def _with_sentinels(self, pad: str = "") -> list[Message]:
-        """The messages, `pad` at both ends of each content."""
+    def _with_sentinels(self, pad: str = "", every: bool = False) -> list[Message]:
+        """The messages with sentinels as contents, `pad` at both ends of each; with `every`, in turns without
+        content too, and no tool calls."""
         messages: list[Message] = []
         numbers = count()
-        for turn in self.turns:
-            content = "".join(
-                segment.before + (self._marker(number) if segment.text else "") + segment.after
-                for segment, number in zip(turn.segments, numbers, strict=False)
-            )
-            messages.append(message_of(turn, f"{pad}{content}{pad}" if content else ""))
+        for at, turn in enumerate(self.turns):
+            content = ""
+            for segment in turn.segments:
+                marker = self._marker(next(numbers))
+                content += segment.before + (marker if segment.text else "") + segment.after
+            if every:
+                if not any(segment.text for segment in turn.segments):
+                    content += self._marker(len(self.segments) + at)
+                messages.append(message_of(replace(turn, tool_calls=()), content))
+            else:
+                messages.append(message_of(turn, f"{pad}{content}{pad}" if content else ""))
         return messages
 
     def _marker(self, number: int) -> str:
@@ -193,10 +189,11 @@ class Rendering:
             spots[int(match[1])] = match.span()
         return spots
 
-    def _content_extents(self) -> dict[int, Extent]:
+    def _content_extents(self, spots: Mapping[int, Extent]) -> dict[int, Extent]:
         extents: dict[int, Extent] = {}
-        for number, (start, end) in self.spots.items():
-            at = self.segments[number][0]
+        for number, (start, end) in spots.items():
+            beyond = number - len(self.segments)
+            at = beyond if beyond >= 0 else self.segments[number][0]
             known = extents.get(at, (start, end))
             extents[at] = (min(start, known[0]), max(end, known[1]))
         return extents
@@ -235,16 +232,16 @@ def common_prefix(ours: str, theirs: str) -> int:
     return low
 
 
-def _run_before(text: str, position: int, character: str) -> int:
-    """How many times `character` stands directly before `position`."""
-    length = 0
-    while length < position and text[position - length - 1] == character:
-        length += 1
-    return length
+def _before(text: str, extent: Extent, character: str) -> int:
+    """How many times `character` stands directly before `extent`."""
+    at = extent[0]
+    while at > 0 and text[at - 1] == character:
+        at -= 1
+    return extent[0] - at
 
 
-def _run_after(text: str, position: int, character: str) -> int:
-    length = 0
-    while position + length < len(text) and text[position + length] == character:
-        length += 1
-    return length
+def _after(text: str, extent: Extent, character: str) -> int:
+    at = extent[1]
+    while at < len(text) and text[at] == character:
+        at += 1
+    return at - extent[1]
