@@ -119,7 +119,7 @@ def _alone(model: str | None, tokens: int) -> dict[str, Any]:
         ids = _random_ids(folder, tokens)
         for prompt, keep in ((ids, True), (np.delete(ids, np.s_[tokens // 8 : tokens // 4]), False)):
             spans = (np.arange(len(prompt) // 2, len(prompt)),)
-            async for _ in scorer.score(ScoreRequest(prompt, spans, keep)):
+            async for _ in scorer.score(ScoreRequest(prompt, spans, keep, shared=tokens // 8)):
                 pass
 
     asyncio.run(score())

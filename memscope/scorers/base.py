@@ -47,8 +47,8 @@ class TemplateRefusedError(Exception):
 class ScoreRequest:
     """Token ids of a prompt [T] and, for each span to score, the positions of its tokens (each > 0).
 
-    `keep` marks a prompt that later ones share a prefix with (the baseline); `shared` is how many first tokens
-    of this one are those of the prompt last kept, so that they need not be computed again.
+    `keep` marks a prompt that later ones share a prefix with (the baseline); up to `shared` first tokens need
+    not be computed again where they are those of the prompt last kept.
     """
 
     ids: TokenIds

@@ -99,7 +99,7 @@ class EmbeddedScorer:
         try:
             if self._engine is None:
                 self._engine = Llama(self._folder)
-            start = self._common_prefix(request.ids) if self._reuse else 0
+            start = self._common_prefix(request.ids[: request.shared]) if self._reuse else 0
             if len(positions):  # the token before the first scored one must run to predict it
                 start = min(start, int(positions[0]) - 1)
             if request.keep and self._reuse:

@@ -43,9 +43,8 @@ async def scores(scorer: EmbeddedScorer, request: ScoreRequest) -> list[LogProbs
 
 
 def run(scorer: EmbeddedScorer, ids: TokenIds, *spans: range, keep: bool = False) -> list[LogProbs]:
-    return asyncio.run(
-        scores(scorer, ScoreRequest(ids, tuple(np.arange(span.start, span.stop) for span in spans), keep))
-    )
+    chosen = tuple(np.arange(span.start, span.stop) for span in spans)
+    return asyncio.run(scores(scorer, ScoreRequest(ids, chosen, keep, shared=len(ids))))
 
 
 def expected(model: Path, ids: TokenIds) -> Doubles:
@@ -90,6 +89,13 @@ def test_an_ablation_computes_only_the_tokens_after_the_shared_prefix(
     (got,) = run(scorer, ablated, range(130, 180))
     assert scorer.tokens_computed == 200 + (200 - 80 - 20)
     assert got == pytest.approx(expected(model, ablated)[130:], abs=1e-4)
+
+
+def test_no_more_than_the_shared_tokens_are_taken_from_the_kept_prompt(scorer: EmbeddedScorer) -> None:
+    run(scorer, IDS, range(150, 200), keep=True)
+    request = ScoreRequest(IDS, (np.arange(150, 200),), shared=70)
+    asyncio.run(scores(scorer, request))
+    assert scorer.tokens_computed == 200 + (200 - 70)
 
 
 def test_ablations_leave_the_kept_baseline_whole(scorer: EmbeddedScorer, model: Path) -> None:
@@ -151,7 +157,7 @@ def test_requests_at_the_same_time_do_not_disturb_each_other(scorer: EmbeddedSco
     span = (np.arange(50, 100),)
 
     async def together() -> list[list[LogProbs]]:
-        requests = [ScoreRequest(ids, span, keep=number == 0) for number, ids in enumerate(prompts)]
+        requests = [ScoreRequest(ids, span, keep=number == 0, shared=100) for number, ids in enumerate(prompts)]
         return await asyncio.gather(*(scores(scorer, request) for request in requests))
 
     for ids, (got,) in zip(prompts, asyncio.run(together()), strict=True):
