@@ -189,7 +189,7 @@ class TestEmbeddedModel:
         assert car is not None
         assert pet > 3 > car
         assert first.important["3"][0][0] == "pet"
-        assert 0 < first.cost.tokens_computed <= first.cost.tokens_needed < first.cost.tokens_naive
+        assert 0 < first.cost.tokens_computed == first.cost.tokens_needed < first.cost.tokens_naive
         assert first.cost.requests == 3
         assert (second.cost.tokens_computed, second.cost.requests, second.cost.cells_from_cache) == (0, 0, 2)
         assert second.matrix == first.matrix
