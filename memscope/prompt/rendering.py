@@ -6,15 +6,15 @@ from itertools import pairwise, takewhile
 
 from memscope.conversation.model import Conversation, Role
 from memscope.errors import ModelError
-from memscope.prompt.sentinels import Rendering, message_of
+from memscope.prompt.sentinels import Extent, Rendering, message_of
 from memscope.prompt.turns import NOBODY, Turn, stricter, turns_of
 from memscope.scorers.base import ChatTokenizer, TemplateRefusedError
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Text that is tokenized on its own. `memory` is the one it goes with, `response` the entry index of the
-    response it is part of; `head` says that every window keeps it."""
+    """Text with one owner. `memory` is the one it goes with, `response` the entry index of the response it is
+    part of; `head` says that every window keeps it, `joined` that it continues the content before it."""
 
     text: str
     turn: int
@@ -22,6 +22,7 @@ class Piece:
     memory: int = NOBODY
     response: int = NOBODY
     head: bool = False
+    joined: bool = False
 
 
 def render_pieces(conversation: Conversation, tokenizer: ChatTokenizer) -> tuple[list[Piece], str | None]:
@@ -58,19 +59,23 @@ def _pieces(turns: Sequence[Turn], tokenizer: ChatTokenizer, conversation: Conve
     contents = {start: number for number, (start, _) in rendering.spots.items()}
     prompt = _system_prompt(conversation)
     heads = [any(segment.entry in prompt for segment in turn.segments) for turn in turns]
+    wholes = _whole_contents(rendering)
     cuts = {0, preamble, *ends, len(rendering.text)}
-    cuts.update(edge for extent in (*rendering.spots.values(), *calls.values()) for edge in extent)
+    for extents in (rendering.spots, calls, wholes):
+        cuts.update(edge for extent in extents.values() for edge in extent)
     at = 0
     for start, end in pairwise(sorted(cuts)):
         while at < len(ends) and ends[at] <= start:
             at += 1
+        whole = wholes.get(at, (0, 0))
+        joined = whole[0] < start < whole[1]
         if start < preamble or at == len(ends):
             yield Piece(rendering.text[start:end], NOBODY, NOBODY, head=start < preamble)
         elif start in contents:
             _, segment = rendering.segments[contents[start]]
             response = segment.entry if segment.scored else NOBODY
-            head = segment.entry in prompt
-            yield Piece(texts[contents[start]], at, segment.entry, segment.memory, response, head)
+            head, text = segment.entry in prompt, texts[contents[start]]
+            yield Piece(text, at, segment.entry, segment.memory, response, head, joined)
         else:
             turn = turns[at]
             first, last = calls.get(at, (0, 0))
@@ -78,7 +83,22 @@ def _pieces(turns: Sequence[Turn], tokenizer: ChatTokenizer, conversation: Conve
             # where the preamble can't be told from the first turn's opening, the closing stays with them
             kept = at == 0 and opened is None
             memory = NOBODY if kept else turn.memory
-            yield Piece(rendering.text[start:end], at, turn.entry, memory, response, kept or heads[at])
+            text = rendering.text[start:end]
+            yield Piece(text, at, turn.entry, memory, response, kept or heads[at], joined)
+
+
+def _whole_contents(rendering: Rendering) -> dict[int, Extent]:
+    """For each turn the extent of its content, from its first segment to its last with their tags."""
+    wholes: dict[int, Extent] = {}
+    for number, (start, end) in rendering.spots.items():
+        at, segment = rendering.segments[number]
+        if rendering.text.endswith(segment.before, 0, start):
+            start -= len(segment.before)
+        if rendering.text.startswith(segment.after, end):
+            end += len(segment.after)
+        known = wholes.get(at, (start, end))
+        wholes[at] = (min(start, known[0]), max(end, known[1]))
+    return wholes
 
 
 def _system_prompt(conversation: Conversation) -> set[int]:

@@ -1,8 +1,8 @@
 """A conversation as token ids of which every memory and response owns its own.
 
 The conversation is rendered once with a unique sentinel in place of each content and split there; template
-text and contents are tokenized separately and joined. An ablation is the same list without a memory's tokens:
-nothing is rendered again, so the baseline and every ablation stay aligned token by token.
+text and contents are tokenized separately, each as a whole, and joined. An ablation is the same list without
+a memory's tokens: nothing is rendered or tokenized again, so baseline and ablations stay aligned.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memscope.conversation.model import Conversation
-from memscope.prompt.rendering import render_pieces
+from memscope.prompt.rendering import Piece, render_pieces
+from memscope.prompt.turns import NOBODY
 from memscope.scorers.base import ChatTokenizer, Encoded, TokenIds
 
 _VERIFIED = 2_000_000
@@ -53,25 +54,22 @@ def build_prompt(conversation: Conversation, tokenizer: ChatTokenizer) -> Prompt
     Raises ModelError if the model's chat template can't be made to take it.
     """
     pieces, rendered = render_pieces(conversation, tokenizer)
-    encoded = _encode_each([piece.text for piece in pieces], tokenizer)
-    counts = [len(piece.ids) for piece in encoded]
-    text = "".join(piece.text for piece in pieces)
-    starts = np.cumsum([0, *(len(piece.text) for piece in pieces)])[:-1]
-    ids = np.fromiter(chain.from_iterable(piece.ids for piece in encoded), np.int32)
-    ends = np.fromiter(chain.from_iterable(piece.ends for piece in encoded), np.int64)
-    ends += np.repeat(starts, counts)
-    spoken = np.repeat(np.array([piece.response for piece in pieces], np.int32), counts)
+    ids, ends = _tokens(pieces, tokenizer)
+    owners = _owners(pieces, ends)
+    spoken = np.array([piece.response for piece in pieces], np.int32)[owners]
     responses = tuple(
         positions[positions > 0]
         for positions in map(np.flatnonzero, (spoken == r for r in conversation.responses))
     )
     length = max((int(positions[-1]) + 1 for positions in responses if positions.size), default=0)
+    owners = owners[:length]
+    text = "".join(piece.text for piece in pieces)
     return Prompt(
         ids=ids[:length],
-        memory=np.repeat(np.array([piece.memory for piece in pieces], np.int32), counts)[:length],
-        entry=np.repeat(np.array([piece.entry for piece in pieces], np.int32), counts)[:length],
-        turn=np.repeat(np.array([piece.turn for piece in pieces], np.int32), counts)[:length],
-        head=np.repeat(np.array([piece.head for piece in pieces], np.bool_), counts)[:length],
+        memory=np.array([piece.memory for piece in pieces], np.int32)[owners],
+        entry=np.array([piece.entry for piece in pieces], np.int32)[owners],
+        turn=np.array([piece.turn for piece in pieces], np.int32)[owners],
+        head=np.array([piece.head for piece in pieces], np.bool_)[owners],
         responses=responses,
         text=text,
         ends=ends[:length],
@@ -79,13 +77,39 @@ def build_prompt(conversation: Conversation, tokenizer: ChatTokenizer) -> Prompt
     )
 
 
-def _encode_each(texts: Sequence[str], tokenizer: ChatTokenizer) -> list[Encoded]:
-    """Template text repeats with every turn and is tokenized once."""
+def _tokens(pieces: Sequence[Piece], tokenizer: ChatTokenizer) -> tuple[TokenIds, NDArray[np.int64]]:
+    """The token ids [T] of the pieces, joined ones as one text, and the offsets of their ends [T].
+
+    Template text repeats with every turn and is tokenized once.
+    """
+    texts: list[str] = []
+    for piece in pieces:
+        if piece.joined:
+            texts[-1] += piece.text
+        else:
+            texts.append(piece.text)
     known: dict[str, Encoded] = {}
     for text in texts:
         if text not in known:
             known[text] = tokenizer.encode(text)
-    return [known[text] for text in texts]
+    encoded = [known[text] for text in texts]
+    ids = np.fromiter(chain.from_iterable(one.ids for one in encoded), np.int32)
+    ends = np.fromiter(chain.from_iterable(one.ends for one in encoded), np.int64)
+    starts = np.cumsum([0, *(len(text) for text in texts)])[:-1]
+    ends += np.repeat(starts, [len(one.ids) for one in encoded])
+    return ids, ends
+
+
+def _owners(pieces: Sequence[Piece], ends: NDArray[np.int64]) -> NDArray[np.intp]:
+    """For each token [T] the index of the piece that owns it: the one with its last character, but where a
+    token begins in a memory and ends after it the memory's, so that leaving it out leaves nothing of it."""
+    bounds = np.cumsum([len(piece.text) for piece in pieces])
+    last = np.searchsorted(bounds, ends - 1, side="right")
+    begins = np.minimum(np.concatenate([[0], ends[:-1]]), ends - 1)
+    first = np.searchsorted(bounds, begins, side="right")
+    owned = np.array([piece.memory != NOBODY for piece in pieces], np.bool_)
+    owners: NDArray[np.intp] = np.where(owned[first] & ~owned[last], first, last)
+    return owners
 
 
 def _differing(
