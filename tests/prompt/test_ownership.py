@@ -1,5 +1,7 @@
 """Who owns what in a prompt: responses, memories with their markup, and the part that every window keeps."""
 
+import re
+
 import pytest
 
 from memscope.conversation.model import Conversation, Entry
@@ -53,22 +55,37 @@ def test_text_that_a_template_leaves_out_beside_a_call_is_not_scored(
     assert "".join(prompt.token_texts(0)) == '{"name": "find", "parameters": {"city": "Lyon"}}'
 
 
+ALTERNATING = QWEN3.replace(
+    "{%- for message in messages %}",
+    "{%- for message in messages %}"
+    "{% if not loop.first and messages[loop.index0 - 1].role == message.role %}"
+    "{{ raise_exception('Roles must alternate') }}{% endif %}",
+)
+
+
 def test_calls_of_merged_turns_belong_to_the_entry_that_makes_them(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    alternating = QWEN3.replace(
-        "{%- for message in messages %}",
-        "{%- for message in messages %}"
-        "{% if not loop.first and messages[loop.index0 - 1].role == message.role %}"
-        "{{ raise_exception('Roles must alternate') }}{% endif %}",
-    )
     read = conversation(Entry(USER, "Where?"), said("One moment."), said("Looking.", called("f")))
 
-    prompt = build_prompt(read, open_folder(tmp_path_factory.mktemp("alternating"), alternating))
+    prompt = build_prompt(read, open_folder(tmp_path_factory.mktemp("alternating"), ALTERNATING))
 
     assert ["".join(prompt.token_texts(response)) for response in range(2)] == [
         "One moment.",
         'Looking.\n<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>',
+    ]
+
+
+def test_turns_after_tool_calls_are_merged_only_where_the_calls_are_text(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    read = conversation(Entry(USER, "Where?"), said("Looking.", called("f")), said("In Lyon."))
+
+    prompt = build_prompt(read, open_folder(tmp_path_factory.mktemp("alternating"), ALTERNATING))
+
+    assert ["".join(prompt.token_texts(response)) for response in range(2)] == [
+        'Looking.\n<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>',
+        "In Lyon.",
     ]
 
 
@@ -199,6 +216,17 @@ def test_every_window_keeps_the_system_prompt_in_its_markup_and_no_memory_beside
     tokenizers: dict[str, FolderTokenizer], template: str, head: str
 ) -> None:
     assert heads(PROMPTED, tokenizers[template]) == head
+
+
+def test_every_window_keeps_a_preamble_closed_that_a_memory_stood_in(
+    tokenizers: dict[str, FolderTokenizer],
+) -> None:
+    head = heads(PROMPTED, tokenizers["llama3"])
+
+    assert re.sub("Date: .*", "Date: today", head) == (
+        "<s><|start_header_id|>system<|end_header_id|>\n\nToday Date: today\n\n<|eot_id|>"
+        "<|start_header_id|>system<|end_header_id|>\n\nYou help.\n<memory key=b>No nuts.</memory><|eot_id|>"
+    )
 
 
 def test_every_window_keeps_what_the_template_puts_in_front(tokenizers: dict[str, FolderTokenizer]) -> None:
