@@ -24,7 +24,7 @@ from memscope.activity import Activities
 from memscope.scorers.base import ScoreRequest
 from memscope.scorers.embedded.folder import ModelFolder
 from memscope.scorers.embedded.llama import KeyValues, Llama
-from memscope.scorers.embedded.pull import open_model
+from memscope.scorers.embedded.pull import find_model
 from memscope.scorers.embedded.scorer import EmbeddedScorer
 
 CHUNK = 512
@@ -56,7 +56,7 @@ def _compare(options: argparse.Namespace) -> dict[str, Any]:
     import torch
     import transformers
 
-    folder = open_model(options.model, Activities())
+    folder = ModelFolder(find_model(options.model, Activities()))
     ids = _random_ids(folder, options.tokens)
     before = time.perf_counter()
     engine = Llama(folder, options.threads)
@@ -111,7 +111,7 @@ def _in_process_of_its_own(options: argparse.Namespace) -> dict[str, Any]:
 def _alone(model: str | None, tokens: int) -> dict[str, Any]:
     """Time to open, and peak memory while a baseline and an ablation are scored."""
     began = time.perf_counter()
-    folder = open_model(model, Activities())
+    folder = ModelFolder(find_model(model, Activities()))
     scorer = EmbeddedScorer(folder)
     opened = time.perf_counter()
 

@@ -1,16 +1,19 @@
-"""An independent computation of a conversation's matrix: transformers and torch, one full forward for the baseline
-and for each ablation, no reuse, and tokens from the model's own chat template and tokenizer applied to whole
-conversations. Nothing of memscope is imported.
+"""An independent computation of a conversation's matrix, to hold memscope's against.
+
+transformers and torch, one full forward for the baseline and for each ablation, no reuse, and tokens from the
+model's own chat template and tokenizer applied to whole conversations. Nothing of memscope is imported.
 
     pip install -r benchmarks/requirements.txt
     memscope model pull
-    python benchmarks/reference.py memscope/demo/conversation.jsonl --model FOLDER --to tests/fixtures/demo_reference.npz
+    python benchmarks/reference.py memscope/demo/conversation.jsonl --model FOLDER \\
+        --to tests/fixtures/demo_reference.npz
 
-FOLDER is what `memscope model pull` prints. The file holds, for each response's entry index E, `baseline/E` (its
-token ids), and `logprobs/E` (their log-probabilities in nats), and for each memory M in order of first place
-`without/M/E`; `sha256` is the conversation's.
+FOLDER is what `memscope model pull` prints. The file holds, for each response's entry index E, its token ids
+as `baseline/E`, their log-probabilities in nats as `logprobs/E`, and those without memory M (numbered by first
+place) as `without/M/E`; `sha256` is the conversation's.
 
-It takes the native log with whole-entry memories; tool calls are appended to a response's text in memscope's form.
+It takes the native log with whole-entry memories that fit the model's context; tool calls are appended to a
+response's text in memscope's form.
 """
 
 import argparse
@@ -64,13 +67,20 @@ class Reference:
             if message["role"] != "assistant":
                 continue
             opening = len(self.render(plain[:at], prompt=True))
-            assert text[opening:].startswith(message["content"]), f"entry {entry} was rewritten by the template"
+            assert text[opening:].startswith(message["content"]), (
+                f"entry {entry} was rewritten by the template"
+            )
             start, end = (opening + offset for offset in spoken_range(message["content"]))
             positions = [
-                t for t, (a, b) in enumerate(encoded["offset_mapping"]) if start <= a and b <= end and t > 0 and b > a
+                t
+                for t, (a, b) in enumerate(encoded["offset_mapping"])
+                if start <= a and b <= end and t > 0 and b > a
             ]
             chosen = [encoded["input_ids"][t] for t in positions]
-            scores[entry] = (chosen, np.array([logprobs[t - 1, encoded["input_ids"][t]].item() for t in positions]))
+            scores[entry] = (
+                chosen,
+                np.array([logprobs[t - 1, encoded["input_ids"][t]].item() for t in positions]),
+            )
         return scores
 
 

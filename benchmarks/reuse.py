@@ -17,7 +17,8 @@ from memscope.activity import Activities
 from memscope.conversation.readers import read_conversation
 from memscope.demo import demo_path
 from memscope.prompt import build_prompt
-from memscope.scorers.embedded.pull import open_model
+from memscope.scorers.embedded.folder import ModelFolder
+from memscope.scorers.embedded.pull import find_model
 from memscope.scorers.embedded.scorer import EmbeddedScorer
 from memscope.scoring.matrix import ScoreMatrix
 from memscope.scoring.plan import Plan
@@ -25,7 +26,9 @@ from memscope.scoring.run import Run
 from memscope.store import Store
 
 
-async def score(plan: Plan, scorer: EmbeddedScorer, keys: list[str], responses: list[int]) -> tuple[float, int]:
+async def score(
+    plan: Plan, scorer: EmbeddedScorer, keys: list[str], responses: list[int]
+) -> tuple[float, int]:
     """Seconds and tokens of one full run from an empty store."""
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder) / "scores.sqlite")
@@ -43,7 +46,7 @@ async def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     conversation = read_conversation(str(demo_path()))
-    folder = open_model(None, Activities())
+    folder = ModelFolder(find_model(None, Activities()))
     scorers = {reuse: EmbeddedScorer(folder, reuse=reuse) for reuse in (True, False)}
     prompt = build_prompt(conversation, scorers[True].tokenizer)
     plan = Plan(prompt, len(conversation.memories), folder.config.context_length)

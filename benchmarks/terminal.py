@@ -2,11 +2,12 @@
 
     python benchmarks/terminal.py [--json]
 
-A key is pressed every 0.15 s while the demo is scored from an empty store; its latency is the time until the line
-that says the cell under the cursor has changed on the terminal.
+A key is pressed every 0.15 s while the demo is scored from an empty store; its latency is the time until the
+line that says the cell under the cursor has changed on the terminal.
 """
 
 import argparse
+import contextlib
 import fcntl
 import json
 import os
@@ -32,7 +33,11 @@ class Terminal:
     """A program on a pseudo-terminal of 120 x 36."""
 
     def __init__(self, arguments: list[str], cache: str) -> None:
-        environment = os.environ | {"MEMSCOPE_CACHE_DIR": cache, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+        environment = os.environ | {
+            "MEMSCOPE_CACHE_DIR": cache,
+            "TERM": "xterm-256color",
+            "COLORTERM": "truecolor",
+        }
         self.began = time.perf_counter()
         self.pid, self.file = pty.fork()
         if self.pid == 0:
@@ -57,10 +62,8 @@ class Terminal:
         deadline = time.perf_counter() + 10
         while time.perf_counter() < deadline and os.waitpid(self.pid, os.WNOHANG)[0] == 0:
             if select.select([self.file], [], [], 0.05)[0]:
-                try:
+                with contextlib.suppress(OSError):
                     os.read(self.file, 65536)
-                except OSError:
-                    pass
 
 
 def help_seconds() -> float:

@@ -1,6 +1,6 @@
-"""Makes the pictures in this folder from the running program: the demo, scored for real by the embedded model.
+"""Makes the pictures in this folder from the running program: the demo, scored by the embedded model.
 
-    python screenshots/make.py
+python screenshots/make.py
 """
 
 import asyncio
@@ -8,6 +8,8 @@ import os
 import re
 import tempfile
 from pathlib import Path
+
+os.environ["TEXTUAL_COLOR_SYSTEM"] = "truecolor"  # before textual is imported: there is no terminal to ask
 
 from memscope.conversation.readers import read_conversation
 from memscope.demo import demo_path
@@ -32,7 +34,9 @@ async def main() -> None:
     async with app.run_test(size=SIZE) as pilot:
 
         async def until_scored(share: float) -> None:
-            while session.matrix.count(CellState.SCORED) < share * (app.missing + session.matrix.count(CellState.SCORED)):
+            while session.matrix.count(CellState.SCORED) < share * (
+                app.missing + session.matrix.count(CellState.SCORED)
+            ):
                 await asyncio.sleep(0.1)
 
         await until_scored(0.01)

@@ -37,10 +37,7 @@ except SystemExit as end:
         ("--version",),
         ("score", "--help"),
         ("model", "--help"),
-        pytest.param(
-            ("model", "list"),
-            marks=pytest.mark.xfail(strict=True, reason="the fetch imports numpy for a type"),
-        ),
+        ("model", "list"),
     ],
 )
 def test_answers_that_need_no_work_import_nothing_heavy(

@@ -136,6 +136,8 @@ class Rendering:
         The opening is what stands before such a turn when there is a second one: right after the first, or
         after a reply where the template wants roles to alternate.
         """
+        if not self.turns:
+            return 0
         marker = self._marker(0)
         first = {"role": self.turns[0].role.value, "content": marker}
         reply = {"role": "user" if first["role"] == "assistant" else "assistant", "content": marker}

@@ -14,7 +14,8 @@ def open_scorer(model: str | None, activities: Activities, stop: threading.Event
 
     Blocks; setting `stop` ends a fetch with CancelledError. Raises ModelError.
     """
-    from memscope.scorers.embedded.pull import open_model
+    from memscope.scorers.embedded.folder import ModelFolder
+    from memscope.scorers.embedded.pull import find_model
     from memscope.scorers.embedded.scorer import EmbeddedScorer
 
-    return EmbeddedScorer(open_model(model, activities, stop))
+    return EmbeddedScorer(ModelFolder(find_model(model, activities, stop)))

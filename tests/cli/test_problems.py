@@ -148,7 +148,6 @@ class TestModels:
         (folder / "model.safetensors").write_bytes(b"x" * 3_000_000)
         assert run("model", "list").out == f"tiny  {folder}  3 MB\n"
 
-    @pytest.mark.xfail(strict=True, reason="the fetch does not raise FetchError yet")
     def test_without_the_network_the_first_use_is_one_sentence_and_status_1(
         self, run: Run, talk: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

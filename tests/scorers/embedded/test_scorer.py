@@ -157,7 +157,9 @@ def test_requests_at_the_same_time_do_not_disturb_each_other(scorer: EmbeddedSco
     span = (np.arange(50, 100),)
 
     async def together() -> list[list[LogProbs]]:
-        requests = [ScoreRequest(ids, span, keep=number == 0, shared=100) for number, ids in enumerate(prompts)]
+        requests = [
+            ScoreRequest(ids, span, keep=number == 0, shared=100) for number, ids in enumerate(prompts)
+        ]
         return await asyncio.gather(*(scores(scorer, request) for request in requests))
 
     for ids, (got,) in zip(prompts, asyncio.run(together()), strict=True):
