@@ -5,11 +5,11 @@ model's own chat template and tokenizer applied to whole conversations. Nothing 
 
     pip install -r benchmarks/requirements.txt
     memscope model pull
-    python benchmarks/reference.py memscope/demo/conversation.jsonl --model FOLDER \\
+    python benchmarks/reference.py memscope/demo/trip-planner.jsonl --model FOLDER \\
         --to tests/fixtures/demo_reference.npz
 
-FOLDER is what `memscope model pull` prints. The file holds, for each response's entry index E, its token ids
-as `baseline/E`, their log-probabilities in nats as `logprobs/E`, and those without memory M (numbered by first
+FOLDER is what `memscope model pull` prints. The file holds, for each response's entry index E, its token
+ids as `baseline/E`, their log-probabilities in nats as `logprobs/E`, and those without memory M (by first
 place) as `without/M/E`; `sha256` is the conversation's.
 
 It takes the native log with whole-entry memories that fit the model's context; tool calls are appended to a

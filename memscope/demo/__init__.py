@@ -6,4 +6,4 @@ from pathlib import Path
 
 def demo_path() -> Path:
     """Where the demo conversation lies (native log, JSONL); memscope is installed as ordinary files."""
-    return Path(str(resources.files(__name__) / "conversation.jsonl"))
+    return Path(str(resources.files(__name__) / "trip-planner.jsonl"))

@@ -253,7 +253,7 @@ async def test_a_failed_row_says_why_and_r_tries_it_again() -> None:
 async def test_enter_opens_the_response_and_escape_comes_back_with_the_cursor() -> None:
     session = score_now(fake_session(conversation(4, 6)))
     async with running(session) as pilot:
-        await press(pilot, "right", "enter")
+        await press(pilot, "home", "right", "enter")
         assert isinstance(pilot.app.screen, ResponseScreen)
         await press(pilot, "n", "n", "down")
         await press(pilot, "escape")
@@ -403,3 +403,13 @@ async def test_another_theme_redraws_the_heatmap() -> None:
         pilot.app.theme = "memscope-light"
         await drawn_through(pilot)
         assert [segment.style for segment in heatmap(pilot).render_line(HEADER)] != before
+
+
+async def test_a_cursor_nobody_moved_waits_on_the_strongest_cell_of_the_top_row() -> None:
+    session = score_now(fake_session(conversation(4, 6)))
+    async with running(session) as pilot:
+        view = the_app(pilot).view
+        memory, response = cursor(pilot)
+        assert memory == view.order[0]
+        row = abs(view.matrix.values(view.metric)[memory])
+        assert row[response] == max(value for value in row if value == value)

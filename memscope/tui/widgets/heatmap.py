@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
@@ -75,6 +76,7 @@ class Heatmap(ScrollView, can_focus=True, inherit_bindings=False):
         self.memory = int(view.order[0]) if len(view.order) else 0
         self.response = 0
         self._row_drawn = 0
+        self._untouched = True
 
     def on_mount(self) -> None:
         self._resize()
@@ -83,6 +85,8 @@ class Heatmap(ScrollView, can_focus=True, inherit_bindings=False):
         """Draw with another palette, or a view that has taken on another matrix."""
         self._lines = HeatmapLines(view, palette)
         memories, responses = view.matrix.shape
+        if self._untouched and memories and responses:
+            self._go_to_strongest()
         self.memory = max(0, min(self.memory, memories - 1))
         self.response = max(0, min(self.response, responses - 1))
         self._resize()
@@ -106,7 +110,7 @@ class Heatmap(ScrollView, can_focus=True, inherit_bindings=False):
         if (memory, response) == (self.memory, self.response):
             return
         before = self.memory
-        self.memory, self.response = memory, response
+        self.memory, self.response, self._untouched = memory, response, False
         if not self._scroll_to_cursor():
             self._refresh_header()
             for each in {before, memory}:
@@ -170,6 +174,12 @@ class Heatmap(ScrollView, can_focus=True, inherit_bindings=False):
         if row >= len(self._view.order):
             return Strip.blank(self.size.width, self._lines.blank)
         return self._lines.row(row, window)
+
+    def _go_to_strongest(self) -> None:
+        """Until the user moves it, the cursor is where there is most to see: the top row's strongest cell."""
+        self.memory = int(self._view.order[0])
+        row = np.abs(self._view.matrix.values(self._view.metric)[self.memory])
+        self.response = int(np.nan_to_num(row).argmax())
 
     @property
     def _width(self) -> int:
