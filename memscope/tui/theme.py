@@ -55,6 +55,10 @@ FIRST_LEVEL = len(CellState)
 """Codes below are cell states; from here on they are levels, the most negative first."""
 
 
+_QUIET = 1 / 64
+"""The share of the range up to which a cell is drawn as zero."""
+
+
 @dataclass(frozen=True)
 class Scale:
     """How a divergence becomes one of 2n+1 levels, and each level two characters.
@@ -67,16 +71,17 @@ class Scale:
 
     @property
     def zero(self) -> int:
-        """The code of a divergence too small to mean anything."""
+        """The code of a divergence within the noise, or next to nothing in the range."""
         return FIRST_LEVEL + self.levels
 
     def codes(
         self, values: NDArray[np.float64], states: NDArray[np.uint8], extent: float, threshold: float
     ) -> NDArray[np.uint8]:
         """A code for each cell. In nats: `values`, the range's end `extent`, and `threshold`, up to which a
-        value is zero."""
+        value is zero; so is what is next to nothing in that range, or every cell would seem to matter."""
         share = np.minimum(np.abs(np.nan_to_num(values)) / extent, 1.0)
-        level = np.where(np.abs(values) > threshold, self._magnitude(share), 0)
+        quiet = max(threshold, _QUIET * extent)
+        level = np.where(np.abs(values) > quiet, self._magnitude(share), 0)
         codes = self.zero + np.copysign(level, values)
         scored = states == CellState.SCORED
         return np.where(scored, np.nan_to_num(codes, nan=self.zero), states).astype(np.uint8)
@@ -86,7 +91,7 @@ class Scale:
 
 
 class Shades(Scale):
-    """Four magnitudes a side at 0, 1/16, 1/4 and 9/16 of the range: divergences are many small, few large."""
+    """Four magnitudes a side at 1/64, 1/16, 1/4 and 9/16 of the range: few divergences are large."""
 
     def _magnitude(self, share: NDArray[np.float64]) -> NDArray[np.float64]:
         magnitude: NDArray[np.float64] = np.ceil(self.levels * np.sqrt(share)).clip(1, self.levels)

@@ -6,7 +6,7 @@ from rich.cells import cell_len
 from textual.color import Color
 
 from memscope.scoring.matrix import CellState, Metric, ScoreMatrix
-from memscope.tui.theme import DARK, Palette, coloured, plain
+from memscope.tui.theme import DARK, SHADES, Palette, coloured, plain
 from memscope.tui.view import MatrixView
 from memscope.tui.widgets.heatmap_lines import HeatmapLines, Window
 from tests.tui.test_view import matrix_of, score, view_of
@@ -198,3 +198,11 @@ def test_lines_of_an_empty_matrix_are_blank() -> None:
     lines = lines_of(view)
     assert "r1" not in lines.marks(Window(60, 0, 0, 0)).text
     assert lines.sparkline(Window(60, 0, 0, 0)).text.strip() == "dependence"
+
+
+def test_what_is_next_to_nothing_in_the_range_is_drawn_as_zero_but_never_what_is_not_scored() -> None:
+    values = np.array([[100 / 64, 100 / 64 + 0.01, -100 / 64, -2.0, np.nan]])
+    states = np.full(values.shape, CellState.SCORED, np.uint8)
+    states[0, 4] = CellState.PENDING
+    codes = SHADES.codes(values, states, extent=100.0, threshold=1e-4)
+    assert [SHADES.texts[code] for code in codes[0]] == ["· ", "░░", "· ", "╌╌", "/ "]

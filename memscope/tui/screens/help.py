@@ -17,7 +17,8 @@ from memscope.tui.safe import printable
 READING = """A cell says how much less probable a response is when one memory is left out, in nats.
 Positive (orange, ░▒▓█ or +): the memory made the agent say it.
 Negative (purple, ╌─═≡ or -): the memory spoke against it.
-·  too small to mean anything     /  not scored yet     …  being scored     ?  failed
+·  within the noise, or under 1/64 of the range
+/  not scored yet     …  being scored     ?  failed
 Blank: the memory enters after the response, so nothing can be said.
 The range stays until you score again or change the metric; beyond it a cell is drawn as strongest.
 Weight of a memory: the sum of its row. Dependence of a response: the sum of its column.
