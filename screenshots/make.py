@@ -19,7 +19,7 @@ from memscope.scoring.session import Session
 from memscope.tui.app import MemscopeApp
 
 HERE = Path(__file__).parent
-SIZE = (120, 32)
+SIZE = (120, 28)
 
 
 def save(app: MemscopeApp, name: str) -> None:
@@ -46,7 +46,7 @@ async def main() -> None:
         await until_scored(1)
         await app.workers.wait_for_complete()
         await asyncio.sleep(6)  # until what has ended no longer lingers
-        await pilot.press("g", "home", "down", *["right"] * 5)
+        await pilot.press("g", "home", "down", "down", *["right"] * 7)
         await pilot.pause()
         save(app, "matrix.svg")
         await pilot.press("enter")

@@ -32,7 +32,7 @@ class MatrixScreen(SessionScreen[None]):
     MatrixScreen {
         #head { height: 1; background: $surface; }
         #title { width: 1fr; }
-        #cost { width: 36; text-align: right; color: $foreground 60%; }
+        #cost { width: auto; text-align: right; color: $foreground 60%; }
         #main { height: 1fr; }
         #heatmap { width: 1fr; }
         #panel { width: 35%; min-width: 36; max-width: 64; }

@@ -5,7 +5,7 @@ from textual.widget import Widget
 
 
 class Line(Widget):
-    """Shows `Content`, cut with an ellipsis; an update draws only itself."""
+    """Shows `Content`, cut with an ellipsis; unless its width is `auto`, an update draws only itself."""
 
     DEFAULT_CSS = """
     Line {
@@ -30,7 +30,7 @@ class Line(Widget):
         content = Content(text) if isinstance(text, str) else text
         if content.plain != self._content.plain or content.spans != self._content.spans:
             self._content = content
-            self.refresh()
+            self.refresh(layout=self.styles.auto_dimensions)
 
     def render(self) -> Content:
         """The text."""
