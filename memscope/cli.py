@@ -57,17 +57,17 @@ def cli() -> None:
 @click.argument("path")
 @_model
 @_metric
-def open_(path: str, model: str | None, metric: str | None) -> None:
+def open_(path: str, model: str | None, metric: str | None) -> int:
     """Open a conversation on the screen."""
-    _show(path, model, metric, score_at_once=False)
+    return _show(path, model, metric, score_at_once=False)
 
 
 @cli.command()
 @_model
 @_metric
-def demo(model: str | None, metric: str | None) -> None:
+def demo(model: str | None, metric: str | None) -> int:
     """Open the conversation that ships with memscope and score it."""
-    _show("demo", model, metric, score_at_once=True)
+    return _show("demo", model, metric, score_at_once=True)
 
 
 @cli.command()
@@ -86,9 +86,9 @@ def score(path: str, json_path: str | None, model: str | None, metric: str | Non
         check_target(session, Path(json_path))
     status = _score(session, fresh)
     if json_path is None:
-        _print(report(session, shutil.get_terminal_size((120, 24)).columns))
+        click.echo(report(session, shutil.get_terminal_size((120, 24)).columns), nl=False)
     elif json_path == "-":
-        _print(to_json(session))
+        click.echo(to_json(session), nl=False)
     else:
         write_file(Path(json_path), to_json(session))
         _wrote(json_path)
@@ -127,32 +127,25 @@ def pull() -> None:
     from memscope.activity import Activities
     from memscope.progress import show_progress
     from memscope.scorers.embedded.pull import pull as fetch
+    from memscope.text import one_line
 
     activities = Activities()
     with show_progress(activities):
         folder = fetch(activities)
-    click.echo(folder)
+    click.echo(one_line(str(folder)))
 
 
 @model.command("list")
 def list_() -> None:
     """Name, folder and size of every model in the cache."""
     from memscope.scorers.embedded.pull import installed
+    from memscope.text import one_line
 
     models = installed()
     if not models:
         click.echo("No model is installed; `memscope model pull` fetches the embedded one.", err=True)
     for one in models:
-        click.echo(f"{one.name}  {one.folder}  {one.size / 1e6:,.0f} MB")
-
-
-def _print(result: str | bytes) -> None:
-    try:
-        click.echo(result, nl=False)
-    except BrokenPipeError:
-        raise  # click ends quietly: the reader has seen enough
-    except OSError as error:
-        raise InputError(f"Standard output can't be written: {error.strerror}.") from error
+        click.echo(f"{one_line(one.name)}  {one_line(str(one.folder))}  {one.size / 1e6:,.0f} MB")
 
 
 def _wrote(target: str) -> None:
@@ -211,7 +204,8 @@ def _score(session: "Session", fresh: bool) -> int:
     return (FAILED_SOME if scored else FAILED_ALL) if failed else 0
 
 
-def _show(path: str, model: str | None, metric: str | None, *, score_at_once: bool) -> None:
+def _show(path: str, model: str | None, metric: str | None, *, score_at_once: bool) -> int:
+    """Run the screen; its exit status."""
     if not sys.stdout.isatty():
         raise InputError("The screen needs a terminal; `memscope score PATH` prints a table instead.")
     session = _open_session(path, model, metric)
@@ -219,10 +213,12 @@ def _show(path: str, model: str | None, metric: str | None, *, score_at_once: bo
         _keys_from_terminal()
     from memscope.tui.app import MemscopeApp
 
+    app = MemscopeApp(session, score_at_once=score_at_once)
     try:
-        MemscopeApp(session, score_at_once=score_at_once).run()
+        app.run()
     finally:
         session.close()
+    return app.return_code or 0
 
 
 def _keys_from_terminal() -> None:
@@ -254,6 +250,10 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         status = error.exit_code
+    except OSError as error:  # a reader that has seen enough is click's to handle
+        place = error.filename or "Standard output"
+        click.echo(f"memscope: {place} can't be used: {error.strerror or error}.", err=True)
+        status = MemscopeError.status
     except (click.Abort, KeyboardInterrupt):
         click.echo("memscope: stopped; what was scored so far is kept.", err=True)
         status = INTERRUPTED

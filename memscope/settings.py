@@ -34,6 +34,8 @@ def setting(name: str, default: str | None = None) -> str | None:
 def cache_dir() -> Path:
     """The folder of models and scores; `cache_dir` in the settings moves it. Raises InputError."""
     chosen = setting("cache_dir")
+    if chosen and "\0" in chosen:
+        raise InputError(f"{config_path()}: `cache_dir` holds a null character.")
     try:
         return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir(APP))
     except RuntimeError as error:

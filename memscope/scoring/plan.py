@@ -175,8 +175,8 @@ def _windows(prompt: Prompt, context_length: int) -> tuple[list[Window], tuple[i
         first = scorable[at]
         begins = int(prompt.responses[first][0])
         start, end = extent(first)
-        if start > begins:
-            too_long.append(first)
+        if start > begins or (start == begins and not (head < start).any()):
+            too_long.append(first)  # or it has no token before it in which to be predicted
             at += 1
             continue
         group = [first]

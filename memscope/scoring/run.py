@@ -65,21 +65,35 @@ class Run:
         unknown = np.array([r not in self.baseline for r in range(len(self.matrix.responses))], np.bool_)
         return self.plan.tokens_to_compute(self._missing(), unknown)
 
-    def recall(self) -> None:
-        """Fill in whatever the store knows already; blocks while it hashes and reads."""
-        for ablation in self.plan.ablations:
-            wanted = self._wanted(ablation)
-            if ablation.memory is not None:
-                wanted = [response for response in wanted if response in self.baseline]
-            if not wanted:
-                continue
-            keys = self.plan.keys(ablation, self._scorer.fingerprint)
-            known = self._store.get(keys[response] for response in wanted)
-            for response in wanted:
-                logprobs = known.get(keys[response])
-                if logprobs is not None and self._problem_with(response, logprobs) is None:
-                    self._fill(ablation, response, logprobs)
-                    self.cells_from_cache += ablation.memory is not None
+    async def recall(self) -> None:
+        """Fill in whatever the store knows already.
+
+        A thread hashes and reads; only this one fills in, so that a run that is cancelled fills in nothing.
+        """
+        wanted = [(ablation, self._wanted(ablation)) for ablation in self.plan.ablations]
+        for ablation, response, logprobs in await asyncio.to_thread(self._known, wanted):
+            if ablation.memory is None:
+                self._fill(ablation, response, logprobs)
+            elif response in self.baseline:
+                self._fill(ablation, response, logprobs)
+                self.cells_from_cache += 1
+
+    def _known(
+        self, wanted: Sequence[tuple[Ablation, Sequence[int]]]
+    ) -> list[tuple[Ablation, int, LogProbs]]:
+        """What the store holds of the wanted responses, baselines before what is compared with them."""
+        found: list[tuple[Ablation, int, LogProbs]] = []
+        for ablation, responses in wanted:
+            if responses:
+                keys = self.plan.keys(ablation, self._scorer.fingerprint)
+                known = self._store.get(keys[response] for response in responses)
+                found += [
+                    (ablation, response, logprobs)
+                    for response in responses
+                    if (logprobs := known.get(keys[response])) is not None
+                    and self._problem_with(response, logprobs) is None
+                ]
+        return found
 
     async def score(self, *, fresh: bool = False) -> AsyncGenerator[Change]:
         """Score what is missing, or everything again if `fresh`; failed cells are tried again.
@@ -95,7 +109,7 @@ class Run:
             self.baseline.clear()
             self.cells_from_cache = 0
         else:
-            await asyncio.to_thread(self.recall)
+            await self.recall()
         yield Change(tuple(range(len(self.matrix.keys))))
         try:
             with (
@@ -146,7 +160,7 @@ class Run:
         except ScorerError as error:
             reason = f"the baseline failed: {error}"
         if unknown and not fresh:
-            await asyncio.to_thread(self.recall)
+            await self.recall()
         for ablation in rows:
             async with aclosing(self._score_row(ablation, progress, reason)) as changes:
                 async for change in changes:

@@ -1,6 +1,7 @@
 """One opened conversation: what the screen and the command line work on."""
 
 import asyncio
+import copy
 import threading
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -105,6 +106,7 @@ class Session:
                 scorer = await asyncio.to_thread(open_scorer, self._model, self.activities, self._stop)
             with self.activities.track("reading the conversation"):
                 run = await asyncio.to_thread(self._plan, scorer, self._store)
+                await run.recall()
         except asyncio.CancelledError:
             self._stop.set()
             raise
@@ -126,6 +128,12 @@ class Session:
         without = None if memory is None else await self.run.logprobs(memory, response)
         return TokenView(self.run.plan.prompt.token_texts(response), with_all, without)
 
+    def snapshot(self) -> "Session":
+        """The session as it stands now, for another thread to read while this one goes on scoring."""
+        frozen = copy.copy(self)
+        frozen.matrix = copy.deepcopy(self.matrix)
+        return frozen
+
     def close(self) -> None:
         """Stop a fetch that is under way and close the store."""
         self._stop.set()
@@ -137,9 +145,7 @@ class Session:
         plan = Plan(prompt, len(self.conversation.memories), scorer.context_length)
         matrix = ScoreMatrix(self.matrix.keys, self.matrix.responses, plan.possible())
         matrix.tokens[:] = [len(positions) for positions in prompt.responses]
-        run = Run(plan, matrix, scorer, store, self.activities)
-        run.recall()
-        return run
+        return Run(plan, matrix, scorer, store, self.activities)
 
 
 def _enters_before(conversation: Conversation) -> NDArray[np.bool_]:

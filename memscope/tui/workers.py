@@ -97,7 +97,7 @@ class SessionWorkers:
 
             problem = None
             try:
-                await asyncio.to_thread(export, self._session, path)
+                await asyncio.to_thread(export, self._session.snapshot(), path)
             except (MemscopeError, OSError) as error:
                 problem = str(error)
             then(problem)
@@ -132,9 +132,12 @@ class SessionWorkers:
         finally:
             self._flush()
             if self._work is this:
-                await self._count()
+                # Before anything is awaited: stopping twice cancels what is awaited here.
                 self.scoring = False
-                self._app.post_message(ScoringEnded())
+                try:
+                    await self._count()
+                finally:
+                    self._app.post_message(ScoringEnded())
 
     async def _count(self) -> None:
         missing = await asyncio.to_thread(self._session.tokens_missing)

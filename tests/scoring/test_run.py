@@ -28,7 +28,7 @@ def run_of(talk: Conversation, scorer: HashScorer, store: Store, activities: Act
     plan = Plan(build_prompt(talk, scorer.tokenizer), len(talk.memories), scorer.context_length)
     matrix = ScoreMatrix([memory.key for memory in talk.memories], talk.responses, plan.possible())
     run = Run(plan, matrix, scorer, store, activities or Activities())
-    run.recall()
+    asyncio.run(run.recall())
     return run
 
 

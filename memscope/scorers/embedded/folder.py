@@ -231,7 +231,7 @@ def _inverse_frequencies(config: _ConfigFile, head_dim: int, path: Path) -> NDAr
 
     def number(name: str, default: float | None = None) -> float:
         value = rope.get(name, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e300:
             raise ModelError(f"{path}: rotary scaling needs a positive number `{name}`.")
         return float(value)
 

@@ -50,16 +50,15 @@ def models_dir() -> Path:
 def installed() -> list[InstalledModel]:
     """The models in the cache, by name."""
     try:
-        folders = [folder for folder in models_dir().iterdir() if (folder / "config.json").is_file()]
+        return [
+            InstalledModel(folder.name, folder, sum(f.stat().st_size for f in folder.iterdir() if f.exists()))
+            for folder in sorted(models_dir().iterdir())
+            if (folder / "config.json").is_file() and not folder.name.startswith(_UNFINISHED)
+        ]
     except FileNotFoundError:
         return []
     except OSError as error:
         raise ModelError(f"The model cache {models_dir()} can't be read: {error.strerror}.") from error
-    return [
-        InstalledModel(folder.name, folder, sum(file.stat().st_size for file in folder.iterdir()))
-        for folder in sorted(folders)
-        if not folder.name.startswith(_UNFINISHED)
-    ]
 
 
 def pull(activities: Activities, stop: threading.Event | None = None) -> Path:
@@ -98,11 +97,15 @@ def find_model(model: str | None, activities: Activities, stop: threading.Event 
     """
     if model is None or model == DEFAULT_MODEL:
         return pull(activities, stop)
-    named = models_dir() / model
-    if Path(model).name == model and named.is_dir():
-        return named
-    folder = Path(model).expanduser()
-    if not folder.exists():
+    try:
+        named = models_dir() / model
+        if Path(model).name == model and named.is_dir():
+            return named
+        folder = Path(model).expanduser()
+        there = folder.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ModelError(f"There can be no model folder {model[:80]!r}: {error}.") from error
+    if not there:
         names = ", ".join({DEFAULT_MODEL: None} | {found.name: None for found in installed()})
         raise ModelError(f"There is no model or folder {model!r}; give a model folder or one of: {names}.")
     return folder

@@ -20,8 +20,8 @@ _CAPACITY_STEP = 512
 class EmbeddedScorer:
     """Scores prompts on a model folder in this process; requests run one after another.
 
-    The keys and values of the last request with `keep` stay; other requests, and the next with `keep`,
-    compute only what follows their longest common prefix with it.
+    The keys and values of the last request with `keep` stay; of the next ones only those tokens are computed
+    that follow the prefix they share with it, which is at most their `shared` first tokens.
     """
 
     name = "embedded"

@@ -64,17 +64,24 @@ class ExportScreen(ModalScreen[Path]):
 
     @on(Input.Submitted)
     def _submitted(self, message: Input.Submitted) -> None:
-        path = Path(message.value.strip()).expanduser()
-        if path.exists() and self._confirmed != path:
+        try:
+            path = Path(message.value.strip()).expanduser()
+            exists = path.exists()
+        except (OSError, RuntimeError, ValueError) as error:
+            self._say(f"No such place: {error}", problem=True)
+            return
+        if exists and self._confirmed != path:
             self._confirmed = path
             self._say(f"{path.name} exists already. Enter again replaces it.", problem=True)
             return
         app = cast("MemscopeApp", self.app)
 
         def written(problem: str | None) -> None:
-            if problem is not None:
+            if not self.is_current:
+                app.session.activities.notify(problem or f"wrote {path}")
+            elif problem is not None:
                 self._say(problem, problem=True)
-            elif self.is_current:
+            else:
                 self.dismiss(path)
 
         app.work.export(path, written)
