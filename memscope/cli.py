@@ -36,7 +36,7 @@ class _PathOrCommand(click.Group):
     """Takes `memscope PATH` for `memscope open PATH`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands and args[0] not in ("--help", "--version"):
+        if args and args[0] not in self.commands and args[0] not in ("-h", "--help", "--version"):
             args = ["open", *args]
         return super().parse_args(ctx, args)
 
@@ -44,7 +44,7 @@ class _PathOrCommand(click.Group):
         formatter.write_usage(ctx.command_path, "PATH | demo | COMMAND [ARGS]...")
 
 
-@click.group(cls=_PathOrCommand, context_settings={"help_option_names": ["--help"]})
+@click.group(cls=_PathOrCommand, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="memscope")
 def cli() -> None:
     """memscope shows which memory made an agent say what it said.
@@ -91,7 +91,7 @@ def score(path: str, json_path: str | None, model: str | None, metric: str | Non
         click.echo(to_json(session), nl=False)
     else:
         write_file(Path(json_path), to_json(session))
-        _wrote(json_path)
+        _wrote(session, json_path)
     return status
 
 
@@ -112,7 +112,7 @@ def export(path: str, target: str, model: str | None, metric: str | None, fresh:
     check_export(session, Path(target))
     status = _score(session, fresh)
     write(session, Path(target))
-    _wrote(target)
+    _wrote(session, target)
     return status
 
 
@@ -148,9 +148,11 @@ def list_() -> None:
         click.echo(f"{one_line(one.name)}  {one_line(str(one.folder))}  {one.size / 1e6:,.0f} MB")
 
 
-def _wrote(target: str) -> None:
+def _wrote(session: "Session", target: str) -> None:
     from memscope.text import printable
 
+    for note in session.notes:
+        click.echo(printable(note), err=True)
     click.echo(f"Wrote {printable(target)}.", err=True)
 
 
@@ -252,9 +254,9 @@ def main() -> None:
         status = error.exit_code
     except OSError as error:  # a reader that has seen enough is click's to handle
         place = error.filename or "Standard output"
-        click.echo(f"memscope: {place} can't be used: {error.strerror or error}.", err=True)
+        click.echo(f"memscope: {place} can't be written: {error.strerror or error}.", err=True)
         status = MemscopeError.status
     except (click.Abort, KeyboardInterrupt):
-        click.echo("memscope: stopped; what was scored so far is kept.", err=True)
+        click.echo("memscope: stopped; scoring again goes on from what is in the store.", err=True)
         status = INTERRUPTED
     sys.exit(status)

@@ -1,13 +1,18 @@
 """What was computed once stays: log-probabilities in SQLite, under names that say what they are of."""
 
+import logging
 import sqlite3
 import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
+import stamina
 
 from memscope.scorers.base import LogProbs
+
+# stamina logs every retry; with no handler of its own that would be printed over the screen
+logging.getLogger("stamina").addHandler(logging.NullHandler())
 
 _SCHEMA = 1
 _TABLE = "CREATE TABLE IF NOT EXISTS logprobs (key BLOB PRIMARY KEY, logprobs BLOB NOT NULL) WITHOUT ROWID"
@@ -88,6 +93,12 @@ class Store:
         return f"Scores are kept only until you quit: {self._path} can't be used ({reason}); {remedy}."
 
 
+def _is_locked(error: Exception) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
+
+
+# the change to write-ahead logging does not wait for another program that makes the same file just now
+@stamina.retry(on=_is_locked, attempts=20, timeout=_PATIENCE, wait_initial=0.02, wait_max=0.5)
 def _connect(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=_PATIENCE, check_same_thread=False)
     try:

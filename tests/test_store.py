@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -214,3 +215,11 @@ def test_a_closed_store_still_answers_from_memory(path: Path) -> None:
     store.put({KEY: logprobs(-1)})
     assert store.get([KEY])[KEY].tolist() == [-1]
     store.close()
+
+
+def test_many_may_make_the_same_store_at_the_same_moment(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        stores = list(pool.map(lambda _: Store(tmp_path / "scores.sqlite"), range(32)))
+    assert [store.problem for store in stores] == [None] * 32
+    for store in stores:
+        store.close()

@@ -1,7 +1,6 @@
 """Carries a plan out: recalls what is known, scores what is missing, and fills the matrix as results come."""
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
@@ -19,9 +18,6 @@ from memscope.scoring.plan import Ablation, Plan
 from memscope.store import Store
 
 _ATTEMPTS = 3
-
-# stamina logs every retry; with no handler of its own that would be printed over the screen
-logging.getLogger("stamina").addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True)
@@ -210,7 +206,7 @@ class Run:
                         response = asked[score.span]
                         if problem := self._problem_with(response, score.logprobs):
                             raise ScorerError(problem)
-                        await asyncio.to_thread(self._store.put, {keys[response]: score.logprobs})
+                        await self._keep(keys[response], score.logprobs)
                         self._fill(ablation, response, score.logprobs)
                         left.remove(response)
                         yield response
@@ -224,6 +220,13 @@ class Run:
         if not np.isfinite(logprobs).all():
             return "the scorer gave a log-probability that is not a finite number"
         return None
+
+    async def _keep(self, key: bytes, logprobs: LogProbs) -> None:
+        """Store a result; when that begins to fail, say so at once."""
+        before = self._store.problem
+        await asyncio.to_thread(self._store.put, {key: logprobs})
+        if self._store.problem and not before:
+            self._activities.notify(self._store.problem)
 
     def _fill(self, ablation: Ablation, response: int, logprobs: LogProbs) -> None:
         if ablation.memory is None:

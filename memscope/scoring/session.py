@@ -162,10 +162,11 @@ def _notes_on(plan: Plan, conversation: Conversation) -> list[str]:
             f"{plan.prompt.differing:,} of {len(plan.prompt.ids):,} tokens differ from tokenizing the prompt "
             "as one text."
         )
-    if len(plan.windows) > 1:
+    if any(window.left_out for window in plan.windows):
+        count, most = len(plan.windows), max(len(window.left_out) for window in plan.windows)
         notes.append(
-            f"The conversation is longer than the model's context: it is scored in {len(plan.windows)} "
-            f"windows, which leave out up to {max(len(window.left_out) for window in plan.windows)} entries."
+            f"The conversation is longer than the model's context: it is scored in {count} "
+            f"window{'s' if count > 1 else ''}, leaving out up to {most} earlier entries."
         )
     for response in plan.too_long:
         entry = conversation.responses[response]

