@@ -223,3 +223,11 @@ class TestEmbeddedModel:
         kept = sqlite3.connect(cache / "scores.sqlite")
         assert kept.execute("SELECT count(*) FROM logprobs").fetchone()[0] >= 3
         kept.close()
+
+
+def test_a_snapshot_stays_as_it_was(tmp_path: Path) -> None:
+    session = Session(conversation(*TALK))
+    frozen = session.snapshot()
+    session.matrix.set_failed(0, range(len(session.matrix.responses)), "late")
+    assert frozen.matrix.count(CellState.FAILED) == 0
+    assert frozen.matrix.errors == {}

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -107,7 +106,6 @@ class FakeSession:
     prepared: int = 0
     runs: list[bool] = field(default_factory=list)
     closed: int = 0
-    exported: list[Path] = field(default_factory=list)
 
     def tokens(self, response: int) -> list[str]:
         """The text of a response cut before each space."""
