@@ -205,6 +205,8 @@ def write_file(path: Path, data: bytes) -> None:
     """Write a file whole or not at all; a device or a pipe is written to. Raises InputError."""
     try:
         target = path.resolve()
+        if target.is_symlink():
+            raise RuntimeError
         if target.exists() and not target.is_file():
             target.write_bytes(data)
             return
@@ -214,7 +216,7 @@ def write_file(path: Path, data: bytes) -> None:
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
-    except (OSError, RuntimeError) as error:  # pathlib raises RuntimeError for links in a circle
+    except (OSError, RuntimeError) as error:  # so does pathlib for links in a circle before Python 3.13
         reason = error.strerror if isinstance(error, OSError) else "its links go round in a circle"
         raise InputError(f"{path} can't be written: {reason}.") from error
 

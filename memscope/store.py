@@ -3,6 +3,7 @@
 import logging
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -40,6 +41,7 @@ class Store:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._database = _connect(path)
+            weakref.finalize(self, self._database.close)
         except (sqlite3.Error, OSError) as error:
             self.problem = self._sentence(error)
 

@@ -85,9 +85,9 @@ async def test_the_token_cursor_starts_where_most_changed_and_says_the_numbers()
     session.logprobs[0, 0] = with_all, without
     async with running(session) as pilot:
         await open_response(pilot, 0, 0)
-        assert detail(pilot) == f"“ Lyon” -0.21 with, -5.80 without, +5.59 nats · token 4 of {len(with_all)}"
+        assert detail(pilot) == f"“ Lyon” +5.59 nats: -0.21 with, -5.80 without · token 4 of {len(with_all)}"
         await press(pilot, "right")
-        assert detail(pilot).startswith("“ you” -0.21 with, -0.21 without, +0.00 nats · token 5 of ")
+        assert detail(pilot).startswith("“ you” +0.00 nats: -0.21 with, -0.21 without · token 5 of ")
         await press(pilot, *["h"] * 9)
         assert detail(pilot).startswith("“Answer” ")
 
@@ -163,7 +163,7 @@ async def test_it_colours_itself_while_scoring_runs() -> None:
         await settled(pilot)
         assert session.matrix.states[0, 2] == CellState.SCORED
         assert chosen(pilot) == 0
-        assert " nats · token " in detail(pilot)
+        assert " without · token " in detail(pilot)
         value = session.matrix.values(Metric.SIGNED)[0, 2]
         assert f"{value:+.2f}" in picture(pilot)
 

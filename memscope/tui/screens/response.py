@@ -273,5 +273,5 @@ class ResponseScreen(SessionScreen[Cell]):
         said, where = f"“{token}” {tokens.with_all[at]:.2f} with", f"token {at + 1} of {len(tokens.tokens)}"
         if tokens.without is None:
             return f"{said} · {where} · {key}: {state}"
-        drop = float(tokens.with_all[at] - tokens.without[at])
-        return f"{said}, {tokens.without[at]:.2f} without, {nats(drop)} nats · {where}"
+        drop, without = nats(float(tokens.with_all[at] - tokens.without[at])), tokens.without[at]
+        return f"“{token}” {drop} nats: {tokens.with_all[at]:.2f} with, {without:.2f} without · {where}"
