@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from memscope.conversation.model import Conversation
 from memscope.prompt.rendering import Piece, render_pieces
 from memscope.prompt.turns import NOBODY
-from memscope.scorers.base import ChatTokenizer, Encoded, TokenIds
+from memscope.scorers.base import ChatTokenizer, Encoded, TokenIds, common_prefix
 
 _VERIFIED = 2_000_000
 """Characters up to which a prompt is tokenized once more as a whole, to count the tokens that differ."""
@@ -130,13 +130,6 @@ def _differing(
         ours = zip(ids[:length].tolist(), [0, *ends.tolist()], ends.tolist(), strict=False)
         return sum(token not in expected for token in ours)
     theirs = np.array(whole.ids, np.int32)
-    prefix = _common_prefix(ids, theirs)
-    suffix = _common_prefix(ids[prefix:][::-1], theirs[prefix:][::-1])
+    prefix = common_prefix(ids, theirs)
+    suffix = common_prefix(ids[prefix:][::-1], theirs[prefix:][::-1])
     return max(0, min(length, len(ids) - suffix) - prefix)
-
-
-def _common_prefix(ours: TokenIds, theirs: TokenIds) -> int:
-    """The length of the beginning that two rows of tokens share."""
-    length = min(len(ours), len(theirs))
-    unequal = np.flatnonzero(ours[:length] != theirs[:length])
-    return int(unequal[0]) if unequal.size else length

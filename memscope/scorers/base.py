@@ -11,6 +11,13 @@ TokenIds = NDArray[np.int32]
 LogProbs = NDArray[np.float32]
 
 
+def common_prefix(ours: TokenIds, theirs: TokenIds) -> int:
+    """The length of the beginning that two rows of token ids share."""
+    length = min(len(ours), len(theirs))
+    unequal = np.flatnonzero(ours[:length] != theirs[:length])
+    return int(unequal[0]) if unequal.size else length
+
+
 @dataclass(frozen=True, slots=True)
 class Encoded:
     """Token ids of a text and, for each token, the offset of the character after its last one.

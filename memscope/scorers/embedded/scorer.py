@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from memscope.errors import ModelError, ScorerError
-from memscope.scorers.base import ChatTokenizer, LogProbs, ScoreRequest, SpanScore, TokenIds
+from memscope.scorers.base import ChatTokenizer, LogProbs, ScoreRequest, SpanScore, TokenIds, common_prefix
 from memscope.scorers.embedded.folder import ModelFolder
 from memscope.scorers.embedded.llama import KeyValues, Llama
 from memscope.scorers.tokenizer import FolderTokenizer
@@ -99,7 +99,7 @@ class EmbeddedScorer:
         try:
             if self._engine is None:
                 self._engine = Llama(self._folder)
-            start = self._common_prefix(request.ids[: request.shared]) if self._reuse else 0
+            start = common_prefix(request.ids[: request.shared], self._kept_ids) if self._reuse else 0
             if len(positions):  # the token before the first scored one must run to predict it
                 start = min(start, int(positions[0]) - 1)
             if request.keep and self._reuse:
@@ -142,12 +142,6 @@ class EmbeddedScorer:
             raise ScorerError(
                 f"{self.model} gave log-probabilities that are not finite; its weights may be bad."
             )
-
-    def _common_prefix(self, ids: TokenIds) -> int:
-        """How many first tokens `ids` shares with the kept prompt."""
-        length = min(len(ids), len(self._kept_ids))
-        different = np.flatnonzero(ids[:length] != self._kept_ids[:length])
-        return int(different[0]) if len(different) else length
 
     def _with_room(self, cache: KeyValues | None, length: int, valid: int) -> KeyValues:
         """The cache itself or, if `length` positions do not fit, a larger one with its first `valid`."""
