@@ -28,4 +28,12 @@ class NothingToScoreError(MemscopeError):
 
 
 class ScorerError(Exception):
-    """One request to a scorer failed; the run retries it, then marks its row failed with this reason."""
+    """One request to a scorer failed; the run retries it, then marks its row failed with this reason.
+
+    `final` says that trying again is of no use; `retry_after` is how many seconds the scorer asked to wait.
+    """
+
+    def __init__(self, reason: str, *, final: bool = False, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.final = final
+        self.retry_after = retry_after

@@ -45,6 +45,8 @@ class HashScorer:
     fingerprint: str = "hash 1"
     exact: bool = True
     noise_floor: float = 1e-6
+    per_token: bool = True
+    concurrency: int = 1
     context_length: int = 100_000
     tokenizer: WordTokenizer = field(default_factory=WordTokenizer)
     tokens_computed: int = 0
@@ -68,6 +70,9 @@ class HashScorer:
                 score = self.answer(number, request, score)
             if score is not None:
                 yield score
+
+    async def aclose(self) -> None:
+        pass
 
 
 def hash_logprobs(ids: TokenIds) -> LogProbs:

@@ -66,7 +66,8 @@ class ScoreRequest:
 
 @dataclass(frozen=True)
 class SpanScore:
-    """The log-probabilities of one whole span's tokens, in nats, and its index in the request."""
+    """The log-probabilities of one whole span's tokens, in nats, and its index in the request; only their sum
+    where the scorer is not `per_token`."""
 
     span: int
     logprobs: LogProbs
@@ -93,7 +94,15 @@ class Scorer(Protocol):
 
     @property
     def noise_floor(self) -> float:
-        """The difference in nats below which a cell means nothing."""
+        """If `exact`, the error of a span's sum in nats; else it is measured by scoring baselines again."""
+
+    @property
+    def per_token(self) -> bool:
+        """Whether a span's tokens come back one by one, or only their sum."""
+
+    @property
+    def concurrency(self) -> int:
+        """How many requests may be under way at once."""
 
     @property
     def context_length(self) -> int:
@@ -110,6 +119,9 @@ class Scorer(Protocol):
     def score(self, request: ScoreRequest) -> AsyncGenerator[SpanScore]:
         """Score the request's spans, each yielded once as soon as all its tokens are known.
 
-        Raises ScorerError if the request failed and may be tried again. Closing the iterator or cancelling
-        the task stops the work within one chunk.
+        Raises ScorerError if the request failed. Closing the iterator or cancelling the task stops the work
+        within one chunk.
         """
+
+    async def aclose(self) -> None:
+        """Let go of connections and threads; nothing is scored afterwards."""

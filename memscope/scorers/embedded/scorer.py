@@ -27,6 +27,8 @@ class EmbeddedScorer:
     name = "embedded"
     exact = True
     noise_floor = 1e-4
+    per_token = True
+    concurrency = 1
 
     def __init__(
         self, folder: ModelFolder, tokenizer: ChatTokenizer | None = None, *, reuse: bool = True
@@ -70,6 +72,10 @@ class EmbeddedScorer:
                 while waiting and ends[waiting[0]] <= stop:
                     span = waiting.pop(0)
                     yield SpanScore(span, logprobs[request.spans[span]])
+
+    async def aclose(self) -> None:
+        """Let the worker thread end."""
+        self._worker.shutdown(wait=False, cancel_futures=True)
 
     def _check(self, request: ScoreRequest) -> TokenIds:
         """The positions to score [n], in order, each once."""
