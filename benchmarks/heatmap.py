@@ -102,7 +102,7 @@ class BenchmarkApp(MemscopeApp):
 
         def mount() -> None:
             nonlocal heatmap
-            heatmap = Heatmap(MatrixView(self.session.matrix, Metric.SIGNED, 0.0001), palette(self))
+            heatmap = Heatmap(MatrixView(self.session.matrix, Metric.SIGNED), palette(self))
             self.screen.mount(heatmap)
 
         cost = await self.step(mount)

@@ -5,8 +5,9 @@ import io
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,10 +20,31 @@ if TYPE_CHECKING:
 METRICS = ("signed", "clamped", "token-clamped")
 FAILED_ALL, FAILED_SOME, INTERRUPTED = 1, 3, 130
 
-_model = click.option(
-    "--model",
-    metavar="NAME|FOLDER",
-    help="A Llama-architecture model folder, or the name of an installed one.",
+_SCORER_OPTIONS = (
+    click.option(
+        "--scorer",
+        "kind",
+        metavar="NAME",
+        help="embedded, transformers, vllm, sglang, echo or score; with --url alone it is found by asking.",
+    ),
+    click.option("--url", help="The address of the server that scores, such as http://localhost:8000."),
+    click.option(
+        "--model",
+        metavar="NAME|FOLDER",
+        help="A model folder or an installed model; a hub name for transformers; a served name with --url.",
+    ),
+    click.option(
+        "--tokenizer",
+        metavar="NAME|FOLDER",
+        help="Where the served model's tokenizer is, if the server does not tokenize.",
+    ),
+    click.option(
+        "--concurrency", type=int, metavar="N", help="Prompts under way at once (default: by asking)."
+    ),
+    click.option("--timeout", type=float, metavar="SECONDS", help="For an answer once warm (default: 120)."),
+    click.option(
+        "--context", type=int, metavar="TOKENS", help="If the server does not tell its context length."
+    ),
 )
 _metric = click.option(
     "--metric",
@@ -30,6 +52,13 @@ _metric = click.option(
     help="How per-token drops become one divergence (default: signed).",
 )
 _fresh = click.option("--fresh", is_flag=True, help="Score everything again, even what is known.")
+
+
+def _scorer_options(command: Callable[..., int]) -> Callable[..., int]:
+    """The options that choose a scorer."""
+    for option in reversed(_SCORER_OPTIONS):
+        command = option(command)
+    return command
 
 
 class _PathOrCommand(click.Group):
@@ -55,33 +84,33 @@ def cli() -> None:
 
 @cli.command("open", hidden=True)
 @click.argument("path")
-@_model
+@_scorer_options
 @_metric
-def open_(path: str, model: str | None, metric: str | None) -> int:
+def open_(path: str, metric: str | None, **scorer: Any) -> int:
     """Open a conversation on the screen."""
-    return _show(path, model, metric, score_at_once=False)
+    return _show(path, metric, scorer, score_at_once=False)
 
 
 @cli.command()
-@_model
+@_scorer_options
 @_metric
-def demo(model: str | None, metric: str | None) -> int:
+def demo(metric: str | None, **scorer: Any) -> int:
     """Open the conversation that ships with memscope and score it."""
-    return _show("demo", model, metric, score_at_once=True)
+    return _show("demo", metric, scorer, score_at_once=True)
 
 
 @cli.command()
 @click.argument("path")
 @click.option("--json", "json_path", metavar="FILE|-", help="Write the matrix as JSON instead of a table.")
-@_model
+@_scorer_options
 @_metric
 @_fresh
-def score(path: str, json_path: str | None, model: str | None, metric: str | None, fresh: bool) -> int:
+def score(path: str, json_path: str | None, metric: str | None, fresh: bool, **scorer: Any) -> int:
     """Score a conversation and print which memory each response needed."""
     from memscope.export import check_target, to_json, write_file
     from memscope.report import report
 
-    session = _open_session(path, model, metric)
+    session = _open_session(path, metric, scorer)
     if json_path is not None and json_path != "-":
         check_target(session, Path(json_path))
     status = _score(session, fresh)
@@ -100,15 +129,15 @@ def score(path: str, json_path: str | None, model: str | None, metric: str | Non
 @click.option(
     "--to", "target", required=True, metavar="FILE", help="The ending says how: .json, .csv or .npz."
 )
-@_model
+@_scorer_options
 @_metric
 @_fresh
-def export(path: str, target: str, model: str | None, metric: str | None, fresh: bool) -> int:
+def export(path: str, target: str, metric: str | None, fresh: bool, **scorer: Any) -> int:
     """Write a conversation's matrix to a file, scoring first what is not known yet."""
     from memscope.export import check_export
     from memscope.export import export as write
 
-    session = _open_session(path, model, metric)
+    session = _open_session(path, metric, scorer)
     check_export(session, Path(target))
     status = _score(session, fresh)
     write(session, Path(target))
@@ -156,15 +185,15 @@ def _wrote(session: "Session", target: str) -> None:
     click.echo(f"Wrote {printable(target)}.", err=True)
 
 
-def _open_session(path: str, model: str | None, metric: str | None) -> "Session":
+def _open_session(path: str, metric: str | None, scorer: dict[str, Any]) -> "Session":
     from memscope.scoring.matrix import Metric
     from memscope.scoring.session import Session
-    from memscope.settings import setting
+    from memscope.settings import scorer_choice, setting
 
     chosen = metric or setting("metric", METRICS[0])
     if chosen not in METRICS:
         raise InputError(f"The metric {chosen!r} is unknown; choose one of {', '.join(METRICS)}.")
-    return Session(_read(path), model=model or setting("model"), metric=Metric(chosen))
+    return Session(_read(path), choice=scorer_choice(**scorer), metric=Metric(chosen))
 
 
 def _read(path: str) -> "Conversation":
@@ -190,15 +219,15 @@ def _score(session: "Session", fresh: bool) -> int:
         raise NothingToScoreError(f"{path} holds no response of the agent to score.")
 
     async def run() -> None:
-        await session.prepare()
-        async for _ in session.score(fresh=fresh):
-            pass
+        try:
+            await session.prepare()
+            async for _ in session.score(fresh=fresh):
+                pass
+        finally:
+            await session.aclose()
 
-    try:
-        with show_progress(session.activities):
-            asyncio.run(run())
-    finally:
-        session.close()
+    with show_progress(session.activities):
+        asyncio.run(run())
     scored, failed = session.matrix.count(CellState.SCORED), session.matrix.count(CellState.FAILED)
     if not scored and not failed:
         why = " ".join(("no response follows a memory within the model's context.", *session.notes))
@@ -206,11 +235,11 @@ def _score(session: "Session", fresh: bool) -> int:
     return (FAILED_SOME if scored else FAILED_ALL) if failed else 0
 
 
-def _show(path: str, model: str | None, metric: str | None, *, score_at_once: bool) -> int:
+def _show(path: str, metric: str | None, scorer: dict[str, Any], *, score_at_once: bool) -> int:
     """Run the screen; its exit status."""
     if not sys.stdout.isatty():
         raise InputError("The screen needs a terminal; `memscope score PATH` prints a table instead.")
-    session = _open_session(path, model, metric)
+    session = _open_session(path, metric, scorer)
     if path == "-":
         _keys_from_terminal()
     from memscope.tui.app import MemscopeApp

@@ -42,6 +42,7 @@ class _ResponsePart(msgspec.Struct):
     tokens: int
     logprob: float | None
     dependence: float | None
+    noise: float | None
 
 
 class _WindowPart(msgspec.Struct):
@@ -67,7 +68,7 @@ class MatrixDocument(msgspec.Struct):
     session: _SessionPart
     scorer: _ScorerPart
     metric: str
-    noise_floor: float
+    noise_floor: float | None
     memories: list[_MemoryPart]
     responses: list[_ResponsePart]
     matrix: list[list[float | None]]
@@ -102,7 +103,13 @@ def matrix_document(session: Session) -> MatrixDocument:
             for m, memory in enumerate(conversation.memories)
         ],
         responses=[
-            _ResponsePart(entry, int(matrix.tokens[r]), _number(matrix.baseline[r]), _number(dependence[r]))
+            _ResponsePart(
+                entry,
+                int(matrix.tokens[r]),
+                _number(matrix.baseline[r]),
+                _number(dependence[r]),
+                _number(matrix.noise[r]),
+            )
             for r, entry in enumerate(conversation.responses)
         ],
         matrix=[[_number(value) for value in row] for row in matrix.values(metric)],

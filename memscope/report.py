@@ -5,13 +5,15 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from memscope.scoring.matrix import CellState
+from memscope.scoring.matrix import NOISE_FACTOR, CellState
 from memscope.scoring.session import Session
 from memscope.text import cells, fit, one_line
 
 _LEAST_WIDTH = 60
 _STRONGEST = 10
 _BAR = 12
+_NOISE = "~"
+"""Stands before a value that may be nothing but noise."""
 
 
 def report(session: Session, width: int) -> str:
@@ -40,6 +42,11 @@ def _lines(session: Session, width: int) -> Iterator[str]:
         yield ""
         yield "Failed"
         yield from _failed(session, width)
+    noise_floor = session.noise_floor
+    if noise_floor is not None and matrix.within_noise(session.metric).any():
+        yield ""
+        marked = f"{_NOISE} marks values below {NOISE_FACTOR:g} times the noise of their response"
+        yield from _wrapped(f"{marked} (at most {noise_floor:.2g} nats).", width)
     for note in session.notes:
         yield ""
         yield from _wrapped(note, width)
@@ -47,7 +54,7 @@ def _lines(session: Session, width: int) -> Iterator[str]:
 
 def _memories(session: Session, width: int) -> Iterator[str]:
     matrix = session.matrix
-    values = matrix.values(session.metric)
+    values, noise = matrix.values(session.metric), matrix.within_noise(session.metric)
     weights = matrix.weights(session.metric)
     name = min(max((cells(one_line(key)) for key in matrix.keys), default=0), width // 3)
     for m in _largest_first(weights):
@@ -55,7 +62,7 @@ def _memories(session: Session, width: int) -> Iterator[str]:
         top = scored[np.argsort(-np.abs(values[m, scored]), kind="stable")][:3]
         failed = int((matrix.states[m] == CellState.FAILED).sum())
         tail = [f"{failed} cell{'s' if failed > 1 else ''} failed"] if failed else []
-        tail += [f"r{r + 1} {values[m, r]:+.2f}" for r in top]
+        tail += [f"r{r + 1} {_NOISE if noise[m, r] else ''}{values[m, r]:+.2f}" for r in top]
         if not tail:
             impossible = matrix.row_state(m) is CellState.IMPOSSIBLE
             tail.append("no response can see it" if impossible else "not scored")
@@ -76,9 +83,9 @@ def _responses(session: Session, width: int) -> Iterator[str]:
 def _strongest(session: Session, width: int) -> Iterator[str]:
     matrix = session.matrix
     values = matrix.values(session.metric)
-    size = np.nan_to_num(np.abs(values)).ravel()
+    size = np.where(matrix.within_noise(session.metric), 0.0, np.nan_to_num(np.abs(values))).ravel()
     order = np.argsort(-size, kind="stable")[:_STRONGEST]
-    for cell in order[size[order] > session.noise_floor]:
+    for cell in order[size[order] > 0]:
         m, r = divmod(int(cell), matrix.shape[1])
         head = f"  {_where(session, r)} {values[m, r]:+8.2f}  "
         yield head + fit(matrix.keys[m], width - cells(head))

@@ -3,8 +3,9 @@
 import asyncio
 import hashlib
 import re
+import threading
 import zlib
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,15 @@ from unittest import mock
 
 import numpy as np
 
+from memscope.activity import Activities
 from memscope.conversation.model import Conversation, Entry, Role, Source
 from memscope.conversation.readers import build_conversation
 from memscope.errors import ScorerError
 from memscope.prompt import build_prompt
-from memscope.scorers.base import Encoded, LogProbs, ScoreRequest, SpanScore, TokenIds
+from memscope.scorers.base import Encoded, LogProbs, Scorer, ScoreRequest, SpanScore, TokenIds
 from memscope.scoring.matrix import Metric
 from memscope.scoring.session import Session
+from memscope.settings import ScorerChoice
 
 
 class WordTokenizer:
@@ -47,6 +50,8 @@ class HashScorer:
     noise_floor: float = 1e-6
     per_token: bool = True
     concurrency: int = 1
+    reuses_prefix: bool = True
+    notes: tuple[str, ...] = ()
     context_length: int = 100_000
     tokenizer: WordTokenizer = field(default_factory=WordTokenizer)
     tokens_computed: int = 0
@@ -59,7 +64,7 @@ class HashScorer:
         assert (request.ids[: request.shared] == self.kept[: request.shared]).all(), "no such prefix is kept"
         self.requests.append(request)
         number = len(self.requests)
-        self.tokens_computed += len(request.ids) - request.shared
+        self.tokens_computed += len(request.ids) - (request.shared if self.reuses_prefix else 0)
         if request.keep:
             self.kept = request.ids
         numbers = hash_logprobs(request.ids)
@@ -121,6 +126,15 @@ TALK = (
 """Two memories, one of them in two places, and three responses; one cell is impossible."""
 
 
+def opening(scorer: Scorer) -> Callable[..., Awaitable[Scorer]]:
+    """An `open_scorer` that opens this one."""
+
+    async def open_scorer(choice: ScorerChoice, activities: Activities, stop: threading.Event) -> Scorer:
+        return scorer
+
+    return open_scorer
+
+
 def prepared(
     talk: Conversation, cache: Path, scorer: HashScorer | None = None, metric: Metric = Metric.SIGNED
 ) -> Session:
@@ -128,7 +142,7 @@ def prepared(
     session = Session(talk, metric=metric)
     with mock.patch.multiple(
         "memscope.scoring.session",
-        open_scorer=lambda model, activities, stop: scorer or HashScorer(),
+        open_scorer=opening(scorer or HashScorer()),
         cache_dir=lambda: cache,
     ):
         asyncio.run(session.prepare())

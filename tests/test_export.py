@@ -58,7 +58,7 @@ def test_the_document_has_the_fields_of_the_schema_in_their_order(session: Sessi
         ["key", "entries", "weight", "state", "error"]
     ] * 2
     assert [list(response) for response in found["responses"]] == [
-        ["entry", "tokens", "logprob", "dependence"]
+        ["entry", "tokens", "logprob", "dependence", "noise"]
     ] * 3
     assert list(found["cost"]) == [
         *("tokens_naive", "tokens_needed", "tokens_computed", "cells_from_cache", "requests", "seconds")

@@ -101,8 +101,16 @@ class Scorer(Protocol):
         """Whether a span's tokens come back one by one, or only their sum."""
 
     @property
+    def reuses_prefix(self) -> bool:
+        """Whether a request costs only the tokens after the prefix shared with the prompt last kept."""
+
+    @property
     def concurrency(self) -> int:
         """How many requests may be under way at once."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the user should know about this scorer, a sentence each."""
 
     @property
     def context_length(self) -> int:

@@ -1,4 +1,7 @@
-"""The matrix of divergences: one row a memory, one column a response, and how each cell stands."""
+"""The matrix of divergences: one row a memory, one column a response, and how each cell stands.
+
+A row may also be several memories that are left out together; it is then named after them.
+"""
 
 from collections.abc import Sequence
 from enum import IntEnum, StrEnum
@@ -8,6 +11,8 @@ from numpy.typing import NDArray
 
 IMPORTANT = 0.01
 """Divergence in nats above which a memory is important for a response."""
+NOISE_FACTOR = 3.0
+"""A divergence below so many times its response's noise may be nothing but noise."""
 
 
 class CellState(IntEnum):
@@ -35,8 +40,16 @@ class ScoreMatrix:
     signed = sum(b - w), clamped = max(0, signed), token-clamped = sum(max(0, b - w)).
     """
 
-    def __init__(self, keys: Sequence[str], responses: Sequence[int], possible: NDArray[np.bool_]) -> None:
-        """`responses` are entry indexes; `possible` [M, R] says which cells can have a number."""
+    def __init__(
+        self,
+        keys: Sequence[str],
+        responses: Sequence[int],
+        possible: NDArray[np.bool_],
+        *,
+        per_token: bool = True,
+    ) -> None:
+        """`responses` are entry indexes; `possible` [M, R] says which cells can have a number. Without
+        `per_token` only the totals of responses are known, and nothing is scored token-clamped."""
         shape = (len(keys), len(responses))
         self.keys = tuple(keys)
         self.responses = tuple(responses)
@@ -48,6 +61,9 @@ class ScoreMatrix:
         self.tokens: NDArray[np.int64] = np.zeros(len(responses), np.int64)
         self.baseline: NDArray[np.float64] = np.full(len(responses), np.nan)
         """Log-probability of each response with all memories [R], NaN until known."""
+        self.noise: NDArray[np.float64] = np.full(len(responses), np.nan)
+        """Spread of each response's log-probability [R] when it is scored again, in nats, NaN until known."""
+        self.per_token = per_token
         self._signed = np.full(shape, np.nan)
         self._token_clamped = np.full(shape, np.nan)
 
@@ -59,10 +75,12 @@ class ScoreMatrix:
     def set_scored(
         self, memory: int, response: int, with_all: NDArray[np.float32], without: NDArray[np.float32]
     ) -> None:
-        """Score one cell from its response's token log-probabilities [t] with and without the memory."""
+        """Score one cell from its response's log-probabilities with and without the memory: [t], or [1] their
+        totals."""
         drop = with_all.astype(np.float64) - without.astype(np.float64)
         self._signed[memory, response] = drop.sum()
-        self._token_clamped[memory, response] = np.maximum(drop, 0.0).sum()
+        if self.per_token:
+            self._token_clamped[memory, response] = np.maximum(drop, 0.0).sum()
         self.states[memory, response] = CellState.SCORED
 
     def set_running(self, memory: int, responses: Sequence[int]) -> None:
@@ -85,12 +103,15 @@ class ScoreMatrix:
         self.states[self.states == CellState.FAILED] = CellState.PENDING
         self.errors.clear()
 
-    def clear(self) -> None:
-        """Forget every number: all possible cells are pending again."""
-        self.states[self.states != CellState.IMPOSSIBLE] = CellState.PENDING
+    def clear(self, cells: NDArray[np.bool_] | None = None) -> None:
+        """Forget these cells [M, R], or all, and their responses' baselines: they are pending again."""
+        cells = np.ones(self.shape, np.bool_) if cells is None else cells
+        self.states[cells & (self.states != CellState.IMPOSSIBLE)] = CellState.PENDING
         self.errors.clear()
-        for numbers in (self.baseline, self._signed, self._token_clamped):
-            numbers.fill(np.nan)
+        for numbers in (self._signed, self._token_clamped):
+            numbers[cells] = np.nan
+        for known in (self.baseline, self.noise):
+            known[cells.any(axis=0)] = np.nan
 
     def values(self, metric: Metric) -> NDArray[np.float64]:
         """Divergences [M, R] in nats under `metric`, NaN wherever not scored."""
@@ -108,6 +129,11 @@ class ScoreMatrix:
     def dependence(self, metric: Metric) -> NDArray[np.float64]:
         """Each response's dependence on memory [R]: the sum of its scored cells, NaN where none is."""
         return _sum_scored(self.values(metric), axis=0)
+
+    def within_noise(self, metric: Metric) -> NDArray[np.bool_]:
+        """Which scored cells [M, R] lie below `NOISE_FACTOR` times their response's noise."""
+        below: NDArray[np.bool_] = np.abs(self.values(metric)) < NOISE_FACTOR * self.noise
+        return below
 
     def important(self, response: int, metric: Metric) -> list[tuple[int, float]]:
         """(memory index, divergence) of a column's cells above `IMPORTANT`, largest first."""

@@ -1,4 +1,4 @@
-"""What to compute: windows that fit the model, one ablation a memory in each, and what that costs."""
+"""What to compute: windows that fit the model, one ablation a row in each, and what that costs."""
 
 import hashlib
 from collections.abc import Sequence
@@ -13,6 +13,13 @@ from memscope.scorers.base import ScoreRequest
 
 Tokens = NDArray[np.intp]
 """Indexes of a prompt's tokens, rising."""
+Rows = Sequence[tuple[int, ...]]
+"""For each row of a matrix the memories (their indexes) that it leaves out together."""
+
+
+def each_alone(memories: int) -> Rows:
+    """The rows of the full matrix: every memory left out by itself."""
+    return [(memory,) for memory in range(memories)]
 
 
 @dataclass(frozen=True)
@@ -30,14 +37,14 @@ class Window:
 
 @dataclass(frozen=True)
 class Ablation:
-    """One prompt to score: a window without one memory, or the baseline with all (`memory` is None).
+    """One prompt to score: a window without a row's memories, or the baseline with all (`row` is None).
 
-    `shared` is how many tokens it has in common with its window's baseline before the memory, `removed` how
-    many tokens the memory has there; `responses` are those it can change, or all of the window's.
+    `shared` is how many tokens it has in common with its window's baseline before the first of them,
+    `removed` how many tokens they have there; `responses` are those it can change, or all of the window's.
     """
 
     window: int
-    memory: int | None
+    row: int | None
     shared: int
     removed: int
     responses: tuple[int, ...]
@@ -54,13 +61,13 @@ class Cost:
 class Plan:
     """All ablations of a prompt for a model's context length, with their costs."""
 
-    def __init__(self, prompt: Prompt, memories: int, context_length: int) -> None:
+    def __init__(self, prompt: Prompt, rows: Rows, context_length: int) -> None:
         """Raises ModelError if not even the system prompt fits the context."""
         self.prompt = prompt
-        self.memories = memories
+        self.rows = rows
         self.windows, self.too_long = _windows(prompt, context_length)
         self.of_window = [self._ablations_of(number) for number in range(len(self.windows))]
-        """For each window its baseline, followed by its ablations in the order of the memories."""
+        """For each window its baseline, followed by its ablations in the order of the rows."""
         self.ablations = [ablation for ablations in self.of_window for ablation in ablations]
         """Those of all windows, one after the other."""
         self.cost = Cost(
@@ -69,17 +76,17 @@ class Plan:
         )
 
     def possible(self) -> NDArray[np.bool_]:
-        """Which cells [memories, responses] can have a number."""
-        possible = np.zeros((self.memories, len(self.prompt.responses)), np.bool_)
+        """Which cells [rows, responses] can have a number."""
+        possible = np.zeros((len(self.rows), len(self.prompt.responses)), np.bool_)
         for ablation in self.ablations:
-            if ablation.memory is not None:
-                possible[ablation.memory, list(ablation.responses)] = True
+            if ablation.row is not None:
+                possible[ablation.row, list(ablation.responses)] = True
         return possible
 
     def tokens(self, ablation: Ablation) -> Tokens:
         """The prompt's tokens in an ablation."""
         tokens = self.windows[ablation.window].tokens
-        return tokens if ablation.memory is None else tokens[self.prompt.memory[tokens] != ablation.memory]
+        return tokens if ablation.row is None else tokens[~self._owned(tokens, ablation.row)]
 
     def request(self, ablation: Ablation, responses: Sequence[int], reach: int = 0) -> ScoreRequest:
         """Score `responses` (a span each, in their order), the prompt cut after the last of them, or after
@@ -88,12 +95,13 @@ class Plan:
         spans = tuple(np.searchsorted(tokens, self.prompt.responses[response]) for response in responses)
         length = max([reach, *(int(span[-1]) + 1 for span in spans)])
         return ScoreRequest(
-            self.prompt.ids[tokens[:length]], spans, keep=ablation.memory is None, shared=ablation.shared
+            self.prompt.ids[tokens[:length]], spans, keep=ablation.row is None, shared=ablation.shared
         )
 
-    def keys(self, ablation: Ablation, fingerprint: str) -> dict[int, bytes]:
+    def keys(self, ablation: Ablation, fingerprint: str, repeat: int = 0) -> dict[int, bytes]:
         """For each response of an ablation the name of its log-probabilities: sha256 over the model's
-        fingerprint, all token ids up to the response's end, and the positions that are scored."""
+        fingerprint, all token ids up to the response's end, the positions that are scored, and which
+        repetition of the same prompt this is."""
         tokens = self.tokens(ablation)
         ids = np.ascontiguousarray(self.prompt.ids[tokens], np.int32)
         digest = hashlib.sha256(fingerprint.encode() + b"\0")
@@ -106,22 +114,37 @@ class Plan:
             done = end
             named = digest.copy()
             named.update(span.astype(np.int64).tobytes())
+            if repeat:
+                named.update(f"repeat {repeat}".encode())
             keys[response] = named.digest()
         return keys
 
-    def tokens_to_compute(self, missing: NDArray[np.bool_], unknown: NDArray[np.bool_]) -> int:
-        """Tokens through the model for the `missing` cells [memories, responses] and the responses [R] whose
-        baseline is `unknown`, with the baseline's prefix reused."""
+    def tokens_to_compute(
+        self,
+        missing: NDArray[np.bool_],
+        unknown: NDArray[np.bool_],
+        repeats: NDArray[np.int64] | None = None,
+        *,
+        reuse: bool = True,
+    ) -> int:
+        """Tokens through the model for the `missing` cells [rows, responses], the responses [R] whose
+        baseline is `unknown`, and those whose baseline is to be scored `repeats` [R] times more; with `reuse`
+        of the baseline's prefix, or each prompt anew."""
+        repeats = np.zeros(len(unknown), np.int64) if repeats is None else repeats
         total = 0
-        for baseline, *rows in self.of_window:
+        for baseline, *ablations in self.of_window:
             reach = 0
-            for row in rows:
-                wanted = [response for response in row.responses if missing[row.memory, response]]
+            for ablation in ablations:
+                wanted = [response for response in ablation.responses if missing[ablation.row, response]]
                 if wanted:
-                    total += self._end(row, wanted[-1]) - row.shared
-                    reach = max(reach, row.shared)
+                    reused = ablation.shared if reuse else 0
+                    total += self._end(ablation, wanted[-1]) - reused
+                    reach = max(reach, reused)
             wanted = [response for response in baseline.responses if unknown[response]]
             total += max(reach, self._end(baseline, wanted[-1]) if wanted else 0)
+            for repeat in range(int(repeats[list(baseline.responses)].max(initial=0))):
+                again = [response for response in baseline.responses if repeats[response] > repeat]
+                total += self._end(baseline, again[-1])
         return total
 
     def _end(self, ablation: Ablation, response: int) -> int:
@@ -131,15 +154,19 @@ class Plan:
     def _ablations_of(self, number: int) -> list[Ablation]:
         window = self.windows[number]
         ablations = [Ablation(number, None, 0, 0, window.responses)]
-        owners = self.prompt.memory[window.tokens]
-        for memory in range(self.memories):
-            owned = np.flatnonzero(owners == memory)
+        for row in range(len(self.rows)):
+            owned = np.flatnonzero(self._owned(window.tokens, row))
             if owned.size:
                 first = window.tokens[owned[0]]
                 after = tuple(r for r in window.responses if self.prompt.responses[r][0] > first)
                 if after:
-                    ablations.append(Ablation(number, memory, int(owned[0]), int(owned.size), after))
+                    ablations.append(Ablation(number, row, int(owned[0]), int(owned.size), after))
         return ablations
+
+    def _owned(self, tokens: Tokens, row: int) -> NDArray[np.bool_]:
+        """Which of these tokens go when a row's memories are left out."""
+        owned: NDArray[np.bool_] = np.isin(self.prompt.memory[tokens], self.rows[row])
+        return owned
 
 
 def _windows(prompt: Prompt, context_length: int) -> tuple[list[Window], tuple[int, ...]]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 
@@ -13,16 +13,22 @@ from numpy.typing import NDArray
 from memscope.activity import Activities, Activity
 from memscope.errors import ScorerError
 from memscope.scorers.base import LogProbs, Scorer
+from memscope.scoring.concurrent import merge
 from memscope.scoring.matrix import CellState, ScoreMatrix
 from memscope.scoring.plan import Ablation, Plan
 from memscope.store import Store
 
-_ATTEMPTS = 3
+_ATTEMPTS = 8
+"""Tries of a request: with the waits between them about half a minute, in which a server may come back."""
+_LONGEST_WAIT = 10.0
+"""Seconds between two tries, unless the scorer asks for more."""
+_REPEATS = 2
+"""How often the baseline is scored again, to see how much a scorer that is not exact differs from itself."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """Memories whose cells, or whose cells' states, have just changed in the matrix."""
+    """Rows whose cells, or whose cells' states, have just changed in the matrix."""
 
     rows: tuple[int, ...]
 
@@ -34,7 +40,8 @@ class RowsFailedError(Exception):
 class Run:
     """The scoring of one plan into one matrix by one scorer.
 
-    `baseline` holds each response's log-probabilities with all memories [t], in nats, once they are known.
+    `baseline` holds each response's log-probabilities with all memories [t], in nats, once they are known; if
+    the scorer is not `per_token`, their sum [1].
     """
 
     def __init__(
@@ -50,60 +57,80 @@ class Run:
         self._store = store
         self._activities = activities
         self._computed_before = scorer.tokens_computed
+        self._again: dict[tuple[int, int], float] = {}
+        """Log-probability of a response in a repetition of the baseline, numbered from 1."""
+        self._only = np.ones(matrix.shape, np.bool_)
 
     @property
     def tokens_computed(self) -> int:
         """Tokens that have gone through the model for this run."""
         return self._scorer.tokens_computed - self._computed_before
 
-    def tokens_missing(self) -> int:
-        """Tokens that `score` would put through the model now."""
-        unknown = np.array([r not in self.baseline for r in range(len(self.matrix.responses))], np.bool_)
-        return self.plan.tokens_to_compute(self._missing(), unknown)
+    def tokens_missing(self, only: NDArray[np.bool_] | None = None) -> int:
+        """Tokens that `score` would put through the model now, for all cells or `only` these [rows, R]."""
+        cells = self._only if only is None else only
+        columns = self._columns(cells)
+        responses = range(len(self.matrix.responses))
+        unknown = np.array([r in columns and r not in self.baseline for r in responses], np.bool_)
+        missing = cells & (self.matrix.states == CellState.PENDING)
+        repeats = [r in columns and (r, n) not in self._again for n in self._repeats() for r in responses]
+        return self.plan.tokens_to_compute(
+            missing,
+            unknown,
+            np.array(repeats, np.int64).reshape(-1, len(responses)).sum(axis=0),
+            reuse=self._scorer.reuses_prefix,
+        )
 
-    async def recall(self) -> None:
-        """Fill in whatever the store knows already.
+    async def recall(self) -> tuple[int, ...]:
+        """Fill in whatever the store knows already; the rows that got a number.
 
         A thread hashes and reads; only this one fills in, so that a run that is cancelled fills in nothing.
         """
-        wanted = [(ablation, self._wanted(ablation)) for ablation in self.plan.ablations]
-        for ablation, response, logprobs in await asyncio.to_thread(self._known, wanted):
-            if ablation.memory is None:
-                self._fill(ablation, response, logprobs)
+        wanted = [(ablation, 0, self._wanted(ablation)) for ablation in self.plan.ablations]
+        for baseline, *_ in self.plan.of_window:
+            wanted += [(baseline, n, self._wanted(baseline, n)) for n in self._repeats()]
+        rows: set[int] = set()
+        for ablation, repeat, response, logprobs in await asyncio.to_thread(self._known, wanted):
+            if ablation.row is None:
+                self._fill(ablation, response, logprobs, repeat)
             elif response in self.baseline:
                 self._fill(ablation, response, logprobs)
                 self.cells_from_cache += 1
+                rows.add(ablation.row)
+        return tuple(sorted(rows))
 
     def _known(
-        self, wanted: Sequence[tuple[Ablation, Sequence[int]]]
-    ) -> list[tuple[Ablation, int, LogProbs]]:
+        self, wanted: Sequence[tuple[Ablation, int, Sequence[int]]]
+    ) -> list[tuple[Ablation, int, int, LogProbs]]:
         """What the store holds of the wanted responses, baselines before what is compared with them."""
-        found: list[tuple[Ablation, int, LogProbs]] = []
-        for ablation, responses in wanted:
+        found: list[tuple[Ablation, int, int, LogProbs]] = []
+        for ablation, repeat, responses in wanted:
             if responses:
-                keys = self.plan.keys(ablation, self._scorer.fingerprint)
+                keys = self.plan.keys(ablation, self._scorer.fingerprint, repeat)
                 known = self._store.get(keys[response] for response in responses)
                 found += [
-                    (ablation, response, logprobs)
+                    (ablation, repeat, response, logprobs)
                     for response in responses
                     if (logprobs := known.get(keys[response])) is not None
                     and self._problem_with(response, logprobs) is None
                 ]
         return found
 
-    async def score(self, *, fresh: bool = False) -> AsyncGenerator[Change]:
-        """Score what is missing, or everything again if `fresh`; failed cells are tried again.
+    async def score(
+        self, *, fresh: bool = False, only: NDArray[np.bool_] | None = None
+    ) -> AsyncGenerator[Change]:
+        """Score what is missing, or everything again if `fresh`: all cells, or `only` these [rows, R]. Failed
+        cells are tried again.
 
         Each result is in the store and in the matrix before its change is yielded. Closing the iterator or
         cancelling the task keeps what is done. Rows that fail are marked so with their reason, and the
         activity fails at the end; the iterator does not.
         """
         began = time.monotonic()
+        self._only = np.ones(self.matrix.shape, np.bool_) if only is None else only
         self.matrix.retry_failed()
         if fresh:
-            self.matrix.clear()
-            self.baseline.clear()
-            self.cells_from_cache = 0
+            self._forget()
         else:
             await self.recall()
         yield Change(tuple(range(len(self.matrix.keys))))
@@ -113,66 +140,94 @@ class Run:
                 self._activities.track("scoring", total=self.tokens_missing(), unit="tokens") as activity,
             ):
                 progress = _Progress(self, activity)
-                for window in range(len(self.plan.windows)):
-                    async with aclosing(self._score_window(window, progress, fresh)) as changes:
-                        async for change in changes:
-                            yield change
+                jobs = self._jobs(progress, fresh)
+                async with aclosing(merge(jobs, self._scorer.concurrency)) as changes:
+                    async for change in changes:
+                        yield change
                 activity.update(title="scoring")
                 if self.matrix.errors:
                     failed = f"{len(self.matrix.errors)} of {len(self.matrix.keys)} memories failed"
                     raise RowsFailedError(f"{failed}: {next(iter(self.matrix.errors.values()))}")
         finally:
             self.seconds += time.monotonic() - began
+            self._only = np.ones(self.matrix.shape, np.bool_)
             self.matrix.stop_running()
 
-    async def logprobs(self, memory: int | None, response: int) -> LogProbs | None:
-        """A response's log-probabilities [t] in nats without `memory`, or with all; None if not scored."""
-        if memory is None:
+    async def logprobs(self, row: int | None, response: int) -> LogProbs | None:
+        """A response's log-probabilities [t] in nats without a row's memories, or with all; None if not
+        scored. If the scorer is not `per_token`, their sum [1]."""
+        if row is None:
             return self.baseline.get(response)
-        if self.matrix.states[memory, response] != CellState.SCORED:
+        if self.matrix.states[row, response] != CellState.SCORED:
             return None
-        return await asyncio.to_thread(self._stored, memory, response)
+        return await asyncio.to_thread(self._stored, row, response)
 
-    def _stored(self, memory: int, response: int) -> LogProbs | None:
-        ablation = next(a for a in self.plan.ablations if a.memory == memory and response in a.responses)
+    def _stored(self, row: int, response: int) -> LogProbs | None:
+        ablation = next(a for a in self.plan.ablations if a.row == row and response in a.responses)
         key = self.plan.keys(ablation, self._scorer.fingerprint)[response]
         return self._store.get([key]).get(key)
 
-    async def _score_window(self, window: int, progress: "_Progress", fresh: bool) -> AsyncGenerator[Change]:
-        """Score one window's baseline, then its rows."""
-        baseline, *ablations = self.plan.of_window[window]
-        rows = [ablation for ablation in ablations if self._wanted(ablation)]
+    def _jobs(self, progress: "_Progress", fresh: bool) -> Iterator[AsyncGenerator[Change]]:
+        """What there is to do, in the order in which it should begin: each window's baseline, then its rows,
+        with the baseline's repetitions among them, so that they meet the same load."""
+        for baseline, *ablations in self.plan.of_window:
+            rows = [ablation for ablation in ablations if self._wanted(ablation)]
+            shared = [ablation.shared for ablation in rows if self._scorer.reuses_prefix]
+            ready = _Baseline(reach=max(shared, default=0))
+            if rows or self._wanted(baseline):
+                yield self._score_baseline(baseline, ready, progress, fresh)
+            else:
+                ready.known.set()
+            repeats = [n for n in self._repeats() if self._wanted(baseline, n)]
+            for number, ablation in enumerate(rows):
+                while repeats and number >= len(rows) * (_REPEATS + 1 - len(repeats)) // (_REPEATS + 1):
+                    yield self._repeat_baseline(baseline, repeats.pop(0), ready, progress)
+                yield self._score_row(ablation, ready, progress)
+            for repeat in repeats:
+                yield self._repeat_baseline(baseline, repeat, ready, progress)
+
+    async def _score_baseline(
+        self, baseline: Ablation, ready: "_Baseline", progress: "_Progress", fresh: bool
+    ) -> AsyncGenerator[Change]:
+        """Score one window's baseline, far enough for its rows to share its prefix."""
         unknown = self._wanted(baseline)
-        if not rows and not unknown:
-            return
-        reach = max((ablation.shared for ablation in rows), default=0)
-        reason = "the scorer gave no baseline"
         try:
             with self._activities.track("baseline", total=len(unknown), unit="responses") as activity:
-                async with aclosing(self._score_ablation(baseline, unknown, reach)) as responses:
+                async with aclosing(self._score_ablation(baseline, unknown, ready.reach)) as responses:
                     async for _ in responses:
                         activity.advance()
                         progress.update()
+            if unknown and not fresh and (rows := await self.recall()):
+                yield Change(rows)
         except ScorerError as error:
-            reason = f"the baseline failed: {error}"
-        if unknown and not fresh:
-            await self.recall()
-        for ablation in rows:
-            async with aclosing(self._score_row(ablation, progress, reason)) as changes:
-                async for change in changes:
-                    yield change
+            ready.reason = f"the baseline failed: {error}"
+        finally:
+            ready.known.set()
+
+    async def _repeat_baseline(
+        self, baseline: Ablation, repeat: int, ready: "_Baseline", progress: "_Progress"
+    ) -> AsyncGenerator[Change]:
+        """Score one window's baseline once more, to measure noise; failing that, the noise stays unknown."""
+        await ready.known.wait()
+        wanted = [r for r in self._wanted(baseline, repeat) if r in self.baseline]
+        with suppress(ScorerError):
+            async with aclosing(self._score_ablation(baseline, wanted, repeat=repeat)) as responses:
+                async for _ in responses:
+                    progress.update()
+            yield Change(tuple(range(len(self.matrix.keys))))
 
     async def _score_row(
-        self, ablation: Ablation, progress: "_Progress", reason: str
+        self, ablation: Ablation, ready: "_Baseline", progress: "_Progress"
     ) -> AsyncGenerator[Change]:
-        """Score what one ablation lacks; without a baseline a cell fails, and `reason` says why."""
-        assert ablation.memory is not None
-        memory, change = ablation.memory, Change((ablation.memory,))
+        """Score what one ablation lacks; without a baseline a cell fails, with the baseline's reason."""
+        assert ablation.row is not None
+        await ready.known.wait()
+        row, change = ablation.row, Change((ablation.row,))
         wanted = self._wanted(ablation)
-        self.matrix.set_failed(memory, [r for r in wanted if r not in self.baseline], reason)
+        self.matrix.set_failed(row, [r for r in wanted if r not in self.baseline], ready.reason)
         wanted = [response for response in wanted if response in self.baseline]
-        self.matrix.set_running(memory, wanted)
-        progress.row(memory)
+        self.matrix.set_running(row, wanted)
+        progress.row(row)
         yield change
         try:
             async with aclosing(self._score_ablation(ablation, wanted)) as responses:
@@ -180,11 +235,11 @@ class Run:
                     progress.update()
                     yield change
         except ScorerError as error:
-            self.matrix.set_failed(memory, wanted, str(error))
+            self.matrix.set_failed(row, wanted, str(error))
             yield change
 
     async def _score_ablation(
-        self, ablation: Ablation, wanted: Sequence[int], reach: int = 0
+        self, ablation: Ablation, wanted: Sequence[int], reach: int = 0, repeat: int = 0
     ) -> AsyncGenerator[int]:
         """Score `wanted` responses of one ablation, trying again what failed; yields each one scored.
 
@@ -192,9 +247,11 @@ class Run:
         """
         if not wanted and not reach:
             return
-        keys = self.plan.keys(ablation, self._scorer.fingerprint)
+        keys = self.plan.keys(ablation, self._scorer.fingerprint, repeat)
         left = list(wanted)
-        async for attempt in stamina.retry_context(on=ScorerError, attempts=_ATTEMPTS, timeout=None):
+        async for attempt in stamina.retry_context(
+            on=_again, attempts=_ATTEMPTS, timeout=None, wait_max=_LONGEST_WAIT
+        ):
             with attempt:
                 asked = tuple(left)
                 self.requests += 1
@@ -207,7 +264,7 @@ class Run:
                         if problem := self._problem_with(response, score.logprobs):
                             raise ScorerError(problem)
                         await self._keep(keys[response], score.logprobs)
-                        self._fill(ablation, response, score.logprobs)
+                        self._fill(ablation, response, score.logprobs, repeat)
                         left.remove(response)
                         yield response
                 if left:
@@ -215,7 +272,8 @@ class Run:
 
     def _problem_with(self, response: int, logprobs: LogProbs) -> str | None:
         """Why these can't be the log-probabilities of a response, if they can't."""
-        if logprobs.shape != self.plan.prompt.responses[response].shape:
+        tokens = self.plan.prompt.responses[response].shape if self._scorer.per_token else (1,)
+        if logprobs.shape != tokens:
             return "the scorer gave a wrong number of log-probabilities"
         if not np.isfinite(logprobs).all():
             return "the scorer gave a log-probability that is not a finite number"
@@ -228,23 +286,67 @@ class Run:
         if self._store.problem and not before:
             self._activities.notify(self._store.problem)
 
-    def _fill(self, ablation: Ablation, response: int, logprobs: LogProbs) -> None:
-        if ablation.memory is None:
-            self.baseline[response] = logprobs
-            self.matrix.baseline[response] = logprobs.sum(dtype=np.float64)
+    def _fill(self, ablation: Ablation, response: int, logprobs: LogProbs, repeat: int = 0) -> None:
+        if ablation.row is not None:
+            self.matrix.set_scored(ablation.row, response, self.baseline[response], logprobs)
+            return
+        total = float(logprobs.sum(dtype=np.float64))
+        if repeat:
+            self._again[response, repeat] = total
         else:
-            self.matrix.set_scored(ablation.memory, response, self.baseline[response], logprobs)
+            self.baseline[response] = logprobs
+            self.matrix.baseline[response] = total
+        if self._scorer.exact:
+            self.matrix.noise[response] = self._scorer.noise_floor
+        elif response in self.baseline and all((response, n) in self._again for n in self._repeats()):
+            totals = [self.matrix.baseline[response], *(self._again[response, n] for n in self._repeats())]
+            self.matrix.noise[response] = max(totals) - min(totals)
 
-    def _wanted(self, ablation: Ablation) -> list[int]:
-        """Responses of an ablation that have no number yet."""
-        if ablation.memory is None:
-            return [response for response in ablation.responses if response not in self.baseline]
-        missing = self._missing()[ablation.memory]
-        return [response for response in ablation.responses if missing[response]]
+    def _forget(self) -> None:
+        """Forget the wanted cells and the baselines of their columns."""
+        self.matrix.clear(self._only)
+        columns = self._columns(self._only)
+        self.baseline = {r: known for r, known in self.baseline.items() if r not in columns}
+        self._again = {key: known for key, known in self._again.items() if key[0] not in columns}
+        self.cells_from_cache = 0
 
-    def _missing(self) -> NDArray[np.bool_]:
-        missing: NDArray[np.bool_] = self.matrix.states == CellState.PENDING
-        return missing
+    def _repeats(self) -> range:
+        """The repetitions of the baseline that this scorer needs, numbered from 1."""
+        return range(1, 1 if self._scorer.exact else 1 + _REPEATS)
+
+    def _columns(self, cells: NDArray[np.bool_]) -> set[int]:
+        """The responses that have one of these cells; without any memory every response."""
+        wanted = cells.any(axis=0) if len(cells) else np.ones(cells.shape[1], np.bool_)
+        return set(np.flatnonzero(wanted).tolist())
+
+    def _wanted(self, ablation: Ablation, repeat: int = 0) -> list[int]:
+        """Responses of an ablation, or of a repetition of the baseline, that have no number yet."""
+        if ablation.row is not None:
+            missing = self._only[ablation.row] & (self.matrix.states[ablation.row] == CellState.PENDING)
+            return [response for response in ablation.responses if missing[response]]
+        columns = self._columns(self._only)
+        return [
+            response
+            for response in ablation.responses
+            if response in columns
+            and ((response, repeat) not in self._again if repeat else response not in self.baseline)
+        ]
+
+
+class _Baseline:
+    """Whether a window's baseline is `known`, or why not, and how many tokens of it its rows share."""
+
+    def __init__(self, reach: int) -> None:
+        self.known = asyncio.Event()
+        self.reach = reach
+        self.reason = "the scorer gave no baseline"
+
+
+def _again(error: Exception) -> bool | float:
+    """Whether to try a failed request again, or after how many seconds."""
+    if not isinstance(error, ScorerError) or error.final:
+        return False
+    return True if error.retry_after is None else error.retry_after
 
 
 class _Progress:
@@ -258,10 +360,10 @@ class _Progress:
         missing = run.matrix.states == CellState.PENDING
         self._total = sum(bool(row.any()) for row in missing)
 
-    def row(self, memory: int) -> None:
+    def row(self, row: int) -> None:
         """Another row begins."""
         self._rows = min(self._rows + 1, self._total)
-        self._activity.update(title=f"scoring {self._run.matrix.keys[memory]} {self._rows}/{self._total}")
+        self._activity.update(title=f"scoring {self._run.matrix.keys[row]} {self._rows}/{self._total}")
         self.update()
 
     def update(self) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import copy
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,24 +11,31 @@ from numpy.typing import NDArray
 
 from memscope.activity import Activities
 from memscope.conversation.model import Conversation
-from memscope.errors import MemscopeError
-from memscope.prompt import build_prompt
+from memscope.errors import MemscopeError, ModelError
+from memscope.prompt import Prompt, build_prompt
 from memscope.scorers import open_scorer
 from memscope.scorers.base import LogProbs, Scorer
 from memscope.scoring.matrix import Metric, ScoreMatrix
-from memscope.scoring.plan import Plan
+from memscope.scoring.plan import Plan, Rows, each_alone
 from memscope.scoring.run import Change, Run
-from memscope.settings import cache_dir
+from memscope.settings import ScorerChoice, cache_dir
 from memscope.store import Store
 
 
 @dataclass(frozen=True)
 class TokenView:
-    """A response token by token: texts, and log-probabilities in nats with all memories and without one."""
+    """A response token by token: texts, and log-probabilities in nats with all memories and without one.
+
+    Where `totals_only`, the scorer gave but the sum of each [1].
+    """
 
     tokens: list[str]
     with_all: LogProbs
     without: LogProbs | None
+    totals_only: bool = False
+
+
+_NOT_PREPARED = "The conversation is not prepared for scoring yet."
 
 
 class Session:
@@ -41,11 +48,11 @@ class Session:
         self,
         conversation: Conversation,
         *,
-        model: str | None = None,
+        choice: ScorerChoice | None = None,
         metric: Metric = Metric.SIGNED,
         activities: Activities | None = None,
     ) -> None:
-        """`model` is a name or a folder; None is the embedded model."""
+        """`choice` says what scores; None is the embedded model."""
         self.conversation = conversation
         self.metric = metric
         self.activities = activities or Activities()
@@ -56,7 +63,7 @@ class Session:
         )
         self.scorer: Scorer | None = None
         self.run: Run | None = None
-        self._model = model
+        self._choice = choice or ScorerChoice()
         self._store: Store | None = None
         self._stop = threading.Event()
 
@@ -71,14 +78,19 @@ class Session:
         return "" if self.scorer is None else f"{self.scorer.model} {self.scorer.name}"
 
     @property
-    def noise_floor(self) -> float:
-        """Nats below which a cell means nothing; 0 before `prepare`."""
-        return 0.0 if self.scorer is None else self.scorer.noise_floor
+    def noise_floor(self) -> float | None:
+        """The largest noise of any response, in nats; None while none is known."""
+        noise = self.matrix.noise
+        return None if np.isnan(noise).all() else float(np.nanmax(noise))
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What was skipped, assumed, left out of windows or can't be kept, a sentence each."""
         notes = [f"While reading: {note}." for note in self.conversation.source.notes]
+        if self._choice.warning:
+            notes.append(self._choice.warning)
+        if self.scorer is not None:
+            notes += self.scorer.notes
         if self.run is not None:
             notes += _notes_on(self.run.plan, self.conversation)
         if self._store is not None and self._store.problem:
@@ -86,7 +98,7 @@ class Session:
         return tuple(notes)
 
     def tokens_missing(self) -> int | None:
-        """Tokens that `score` would put through the model now; None before `prepare`."""
+        """Tokens that scoring everything would put through the model now; None before `prepare`."""
         return None if self.run is None else self.run.tokens_missing()
 
     async def prepare(self) -> None:
@@ -103,20 +115,32 @@ class Session:
             if self._store.problem:
                 self.activities.notify(self._store.problem)
             with self.activities.track("opening the model"):
-                scorer = await asyncio.to_thread(open_scorer, self._model, self.activities, self._stop)
+                scorer = await open_scorer(self._choice, self.activities, self._stop)
+            _check_metric(self.metric, scorer)
             with self.activities.track("reading the conversation"):
-                run = await asyncio.to_thread(self._plan, scorer, self._store)
+                prompt = await asyncio.to_thread(build_prompt, self.conversation, scorer.tokenizer)
+                rows = each_alone(len(self.conversation.memories))
+                run = await asyncio.to_thread(self._plan, prompt, rows, self.matrix.keys, scorer, self._store)
                 await run.recall()
         except asyncio.CancelledError:
             self._stop.set()
             raise
         self.scorer, self.run, self.matrix = scorer, run, run.matrix
 
-    def score(self, *, fresh: bool = False) -> AsyncGenerator[Change]:
+    async def run_without(self, rows: Rows, keys: Sequence[str]) -> Run:
+        """Another run over the same prompt, whose rows leave out several memories each and are named `keys`;
+        it knows what the store knows. Raises MemscopeError if not prepared."""
+        if self.run is None or self.scorer is None or self._store is None:
+            raise MemscopeError(_NOT_PREPARED)
+        run = await asyncio.to_thread(self._plan, self.run.plan.prompt, rows, keys, self.scorer, self._store)
+        await run.recall()
+        return run
+
+    def score(self, *, fresh: bool = False, only: NDArray[np.bool_] | None = None) -> AsyncGenerator[Change]:
         """Score what is missing, or everything again: `Run.score`. Raises MemscopeError if not prepared."""
         if self.run is None:
-            raise MemscopeError("The conversation is not prepared for scoring yet.")
-        return self.run.score(fresh=fresh)
+            raise MemscopeError(_NOT_PREPARED)
+        return self.run.score(fresh=fresh, only=only)
 
     async def token_view(self, response: int, memory: int | None) -> TokenView | None:
         """A response's tokens with all memories and without one; None while its baseline is unknown."""
@@ -126,7 +150,8 @@ class Session:
         if with_all is None:
             return None
         without = None if memory is None else await self.run.logprobs(memory, response)
-        return TokenView(self.run.plan.prompt.token_texts(response), with_all, without)
+        tokens = self.run.plan.prompt.token_texts(response)
+        return TokenView(tokens, with_all, without, totals_only=not self.matrix.per_token)
 
     def snapshot(self) -> "Session":
         """The session as it stands now, for another thread to read while this one goes on scoring."""
@@ -134,18 +159,31 @@ class Session:
         frozen.matrix = copy.deepcopy(self.matrix)
         return frozen
 
+    async def aclose(self) -> None:
+        """Let go of the scorer and close."""
+        if self.scorer is not None:
+            await self.scorer.aclose()
+        self.close()
+
     def close(self) -> None:
         """Stop a fetch that is under way and close the store."""
         self._stop.set()
         if self._store is not None:
             self._store.close()
 
-    def _plan(self, scorer: Scorer, store: Store) -> Run:
-        prompt = build_prompt(self.conversation, scorer.tokenizer)
-        plan = Plan(prompt, len(self.conversation.memories), scorer.context_length)
-        matrix = ScoreMatrix(self.matrix.keys, self.matrix.responses, plan.possible())
+    def _plan(self, prompt: Prompt, rows: Rows, keys: Sequence[str], scorer: Scorer, store: Store) -> Run:
+        plan = Plan(prompt, rows, scorer.context_length)
+        matrix = ScoreMatrix(keys, self.matrix.responses, plan.possible(), per_token=scorer.per_token)
         matrix.tokens[:] = [len(positions) for positions in prompt.responses]
         return Run(plan, matrix, scorer, store, self.activities)
+
+
+def _check_metric(metric: Metric, scorer: Scorer) -> None:
+    if metric is Metric.TOKEN_CLAMPED and not scorer.per_token:
+        raise ModelError(
+            f"{scorer.model} ({scorer.name}) gives only the total of each response, and token-clamped "
+            "divergence needs every token; choose signed or clamped."
+        )
 
 
 def _enters_before(conversation: Conversation) -> NDArray[np.bool_]:

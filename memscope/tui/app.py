@@ -63,7 +63,7 @@ class MemscopeApp(App[None]):
     def __init__(self, session: Session, *, score_at_once: bool) -> None:
         super().__init__()
         self.session = session
-        self.view = MatrixView(session.matrix, session.metric, session.noise_floor)
+        self.view = MatrixView(session.matrix, session.metric)
         self.work = SessionWorkers(self, session)
         self.problem = ""
         """What went wrong last, one printable sentence; empty if nothing did."""
@@ -170,7 +170,6 @@ class MemscopeApp(App[None]):
 
     def on_prepared(self) -> None:
         """The session is ready: its matrix may be another one, filled from the store."""
-        self.view.noise_floor = self.session.noise_floor
         self.view.adopt(self.session.matrix)
         self._show_all()
         self._show_state()

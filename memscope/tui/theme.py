@@ -12,7 +12,7 @@ from textual.app import App
 from textual.color import Color
 from textual.theme import Theme
 
-from memscope.scoring.matrix import CellState
+from memscope.scoring.matrix import IMPORTANT, CellState
 
 DARK = Theme(
     name="memscope-dark",
@@ -63,7 +63,7 @@ _QUIET = 1 / 64
 class Scale:
     """How a divergence becomes one of 2n+1 levels, and each level two characters.
 
-    `texts` are indexed by code: the states of `CellState`, then levels -n .. +n.
+    `texts` are indexed by code: the states of `CellState`, then levels -n .. +n, then what lies in the noise.
     """
 
     levels: int
@@ -71,18 +71,28 @@ class Scale:
 
     @property
     def zero(self) -> int:
-        """The code of a divergence within the noise, or next to nothing in the range."""
+        """The code of a divergence that is next to nothing."""
         return FIRST_LEVEL + self.levels
 
+    @property
+    def noise(self) -> int:
+        """The code of a divergence that may be nothing but noise."""
+        return FIRST_LEVEL + 2 * self.levels + 1
+
     def codes(
-        self, values: NDArray[np.float64], states: NDArray[np.uint8], extent: float, threshold: float
+        self,
+        values: NDArray[np.float64],
+        states: NDArray[np.uint8],
+        extent: float,
+        within_noise: NDArray[np.bool_],
+        least: float = IMPORTANT,
     ) -> NDArray[np.uint8]:
-        """A code for each cell. In nats: `values`, the range's end `extent`, and `threshold`, up to which a
-        value is zero; so is what is next to nothing in that range, or every cell would seem to matter."""
+        """A code for each cell; `values` and the range's end `extent` in nats. What is not above `least`
+        nats, or next to nothing in that range, is zero, or every cell would seem to matter."""
         share = np.minimum(np.abs(np.nan_to_num(values)) / extent, 1.0)
-        quiet = max(threshold, _QUIET * extent)
-        level = np.where(np.abs(values) > quiet, self._magnitude(share), 0)
+        level = np.where(np.abs(values) > max(least, _QUIET * extent), self._magnitude(share), 0)
         codes = self.zero + np.copysign(level, values)
+        codes = np.where(within_noise & (np.abs(values) > least), self.noise, codes)
         scored = states == CellState.SCORED
         return np.where(scored, np.nan_to_num(codes, nan=self.zero), states).astype(np.uint8)
 
@@ -108,8 +118,11 @@ class Digits(Scale):
 
 
 _STATES = ("  ", "/ ", "… ", "  ", "? ")
-SHADES = Shades(4, (*_STATES, "≡≡", "══", "──", "╌╌", "· ", "░░", "▒▒", "▓▓", "██"))
-DIGITS = Digits(10, (*_STATES, *(f"-{n}" for n in range(9, -1, -1)), "· ", *(f"+{n}" for n in range(10))))
+_NOISE = "~ "
+SHADES = Shades(4, (*_STATES, "≡≡", "══", "──", "╌╌", "· ", "░░", "▒▒", "▓▓", "██", _NOISE))
+DIGITS = Digits(
+    10, (*_STATES, *(f"-{n}" for n in range(9, -1, -1)), "· ", *(f"+{n}" for n in range(10)), _NOISE)
+)
 
 
 @dataclass(frozen=True)
@@ -167,7 +180,7 @@ def coloured(dark: bool, base: Color, text: Color, accent: Color, error: Color) 
     negative = [style(readable_on(colour).blend(colour, 0.35), colour) for colour in purple]
     return Palette(
         scale=SHADES,
-        cells=(*states, *reversed(negative), style(text.blend(base, 0.65)), *positive),
+        cells=(*states, *reversed(negative), style(text.blend(base, 0.65)), *positive, style(faint)),
         normal=style(text.blend(base, 0.12)),
         faint=style(faint),
         strong=style(text, bold=True),
@@ -196,7 +209,7 @@ def plain(base: RichColor, text: RichColor) -> Palette:
     positive = [style("yellow", bold=level >= 3, reverse=level >= 6) for level in range(10)]
     return Palette(
         scale=DIGITS,
-        cells=(*states, *reversed(negative), style(dim=True), *positive),
+        cells=(*states, *reversed(negative), style(dim=True), *positive, style(dim=True)),
         normal=style(),
         faint=style(dim=True),
         strong=style(bold=True),

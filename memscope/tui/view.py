@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from memscope.scoring.matrix import IMPORTANT, CellState, Metric, ScoreMatrix
 from memscope.tui.theme import SHADES, Scale
 
-_METRICS = tuple(Metric)
 _UNFINISHED = (CellState.PENDING, CellState.RUNNING)
 
 
@@ -23,21 +22,21 @@ class RowOrder(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A memory in one response's column; `value` in nats, NaN if not scored. Important ones have a `rank`
-    from 1."""
+    """A memory in one response's column; `value` in nats, NaN if not scored. It `matters` if that is neither
+    next to nothing nor within the noise; important ones have a `rank` from 1."""
 
     memory: int
     state: CellState
     value: float
+    matters: bool
     rank: int | None = None
 
 
 class MatrixView:
     """A matrix under one metric, order, scale and range."""
 
-    def __init__(self, matrix: ScoreMatrix, metric: Metric, noise_floor: float) -> None:
+    def __init__(self, matrix: ScoreMatrix, metric: Metric) -> None:
         self.metric = metric
-        self.noise_floor = noise_floor
         self.row_order = RowOrder.WEIGHT
         self.scale: Scale = SHADES
         self.adopt(matrix)
@@ -53,19 +52,15 @@ class MatrixView:
         """The range's end in nats: it reaches from -extent to +extent. None while nothing is scored."""
         self.recompute()
 
-    @property
-    def threshold(self) -> float:
-        """Nats at or below which a divergence is drawn as nothing."""
-        return max(IMPORTANT, self.noise_floor)
-
     def set_metric(self, metric: Metric) -> None:
         """Show another metric, with its own range."""
         self.metric = metric
         self.recompute()
 
     def next_metric(self) -> Metric:
-        """The metric after this one."""
-        return _METRICS[(_METRICS.index(self.metric) + 1) % len(_METRICS)]
+        """The metric after this one, of those that the matrix can show."""
+        metrics = [m for m in Metric if self.matrix.per_token or m is not Metric.TOKEN_CLAMPED]
+        return metrics[(metrics.index(self.metric) + 1) % len(metrics)]
 
     def set_row_order(self, row_order: RowOrder) -> None:
         """Order the rows otherwise."""
@@ -81,7 +76,7 @@ class MatrixView:
     def recompute(self) -> None:
         """Look at everything anew: range, codes, sums, order."""
         values = self._sum()
-        self.extent = _extent(values, self.threshold)
+        self.extent = _extent(values, self.within_noise)
         self._encode(values, slice(None))
         self._sort()
 
@@ -89,7 +84,7 @@ class MatrixView:
         """Take in changed rows. The range only widens, and rows move only when one of them has finished."""
         changed = np.fromiter(set(rows), np.intp)
         values = self._sum()
-        extent = _extent(values, self.threshold)
+        extent = _extent(values, self.within_noise)
         if extent is not None and (self.extent is None or extent > self.extent):
             self.extent = extent
             self._encode(values, slice(None))
@@ -105,8 +100,9 @@ class MatrixView:
         values = self.matrix.values(self.metric)[:, response]
         states = self.matrix.states[:, response]
         size = np.nan_to_num(np.abs(values))
+        matters = (size > IMPORTANT) & ~self.within_noise[:, response]
         group = np.select(
-            [states != CellState.SCORED, values > self.threshold, values < -self.threshold],
+            [states != CellState.SCORED, matters & (values > 0), matters],
             [3 + states.astype(np.int64), 0, 1],
             2,
         )
@@ -121,6 +117,7 @@ class MatrixView:
                     memory,
                     CellState(int(states[memory])),
                     float(values[memory]),
+                    bool(matters[memory]),
                     int(rank) if group[memory] == 0 else None,
                 )
             )
@@ -134,11 +131,12 @@ class MatrixView:
     def _sum(self) -> NDArray[np.float64]:
         self.weights = self.matrix.weights(self.metric)
         self.dependence = self.matrix.dependence(self.metric)
+        self.within_noise = self.matrix.within_noise(self.metric)
         return self.matrix.values(self.metric)
 
     def _encode(self, values: NDArray[np.float64], rows: slice | NDArray[np.intp]) -> None:
         self.codes[rows] = self.scale.codes(
-            values[rows], self.matrix.states[rows], self.extent or 1.0, self.threshold
+            values[rows], self.matrix.states[rows], self.extent or 1.0, self.within_noise[rows]
         )
         self.versions[rows] += 1
 
@@ -152,11 +150,11 @@ class MatrixView:
         self.row_of[self.order] = np.arange(count)
 
 
-def _extent(values: NDArray[np.float64], threshold: float) -> float | None:
+def _extent(values: NDArray[np.float64], within_noise: NDArray[np.bool_]) -> float | None:
     """The 98th percentile of what is not nearly zero, rounded up to 1, 2 or 5 times a power of ten: a single
     spike does not wash out the rest, and everything beyond it shows as strongest."""
     sizes = np.abs(values)
-    sizes = sizes[sizes > threshold]
+    sizes = sizes[(sizes > IMPORTANT) & ~within_noise]
     if not sizes.size:
         return None if np.isnan(values).all() else 1.0
     top = float(np.percentile(sizes, 98, method="higher"))

@@ -1,5 +1,7 @@
 """Numbers and cell states in words, and texts fit to show. Everything returned is printable."""
 
+import numpy as np
+
 from memscope.conversation.model import Conversation, Entry
 from memscope.scoring.matrix import CellState
 from memscope.tui.safe import cut, one_line, printable
@@ -60,9 +62,16 @@ def cell_sentence(
     if state is CellState.SCORED:
         value = float(matrix.values(view.metric)[memory, response])
         place, count = view.place_in_column(memory, response)
-        noise = f"noise {view.noise_floor:g}"
+        noise = _noise(float(matrix.noise[response]), bool(view.within_noise[memory, response]))
         return f"{where}{nats(value)} nats, {ordinal(place)} of {count}, {noise} · {view.metric}"
     return where + state_sentence(view, conversation, memory, response)
+
+
+def _noise(noise: float, within: bool) -> str:
+    """How much of a value may be noise."""
+    if np.isnan(noise):
+        return "noise unknown"
+    return f"{'within ' if within else ''}noise {noise:.2g}"
 
 
 def state_sentence(view: MatrixView, conversation: Conversation, memory: int, response: int) -> str:

@@ -12,7 +12,7 @@ import stamina
 
 from memscope import cli
 from memscope.scoring import session as session_module
-from tests.scorers_fake import TALK, HashScorer
+from tests.scorers_fake import TALK, HashScorer, opening
 
 Run = Callable[..., "Outcome"]
 
@@ -39,7 +39,7 @@ def _own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def scorer(monkeypatch: pytest.MonkeyPatch) -> HashScorer:
     """What scores in place of the embedded model."""
     fake = HashScorer()
-    monkeypatch.setattr(session_module, "open_scorer", lambda model, activities, stop: fake)
+    monkeypatch.setattr(session_module, "open_scorer", opening(fake))
     return fake
 
 

@@ -9,6 +9,7 @@ import pytest
 from memscope import cli
 from memscope.scoring import session as session_module
 from memscope.scoring.matrix import Metric
+from memscope.settings import ScorerChoice
 from tests.cli.conftest import Run, assert_sentence
 from tests.scorers_fake import HashScorer
 
@@ -83,8 +84,8 @@ class TestSettings:
     ) -> None:
         opened = []
 
-        def open_scorer(model: str | None, *others: object) -> HashScorer:
-            opened.append(model)
+        async def open_scorer(choice: ScorerChoice, *others: object) -> HashScorer:
+            opened.append(choice.model)
             return HashScorer()
 
         monkeypatch.setattr(session_module, "open_scorer", open_scorer)

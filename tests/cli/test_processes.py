@@ -16,8 +16,8 @@ def scoring(talk: Path, **streams: Any) -> "subprocess.Popen[str]":
 import sys
 from memscope import cli
 from memscope.scoring import session
-from tests.scorers_fake import HashScorer
-session.open_scorer = lambda *arguments: HashScorer()
+from tests.scorers_fake import HashScorer, opening
+session.open_scorer = opening(HashScorer())
 sys.argv = ["memscope", "score", *sys.argv[1:]]
 cli.main()
 """

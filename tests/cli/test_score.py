@@ -15,7 +15,7 @@ import pytest
 from memscope.scorers.base import ScoreRequest, SpanScore
 from memscope.scoring import session as session_module
 from tests.cli.conftest import Run, assert_sentence, log
-from tests.scorers_fake import HashScorer, failing
+from tests.scorers_fake import HashScorer, failing, opening
 
 
 class TestScore:
@@ -145,12 +145,12 @@ class TestScore:
                         os.kill(os.getpid(), signal.SIGINT)
                         await asyncio.sleep(60)
 
-        monkeypatch.setattr(session_module, "open_scorer", lambda *arguments: Interrupting())
+        monkeypatch.setattr(session_module, "open_scorer", opening(Interrupting()))
         outcome = run("score", talk)
         assert (outcome.status, outcome.out) == (130, "")
         assert outcome.err.splitlines()[-1].startswith("memscope: stopped; scoring again goes on from")
         assert "Traceback" not in outcome.err
-        monkeypatch.setattr(session_module, "open_scorer", lambda *arguments: HashScorer())
+        monkeypatch.setattr(session_module, "open_scorer", opening(HashScorer()))
         document = json.loads(run("score", talk, "--json", "-").out)
         assert document["cost"]["cells_from_cache"] == 1
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from memscope.errors import ModelError
 from memscope.prompt import Prompt
-from memscope.scoring.plan import Plan
+from memscope.scoring.plan import Plan, each_alone
 from tests.scoring.prompts import Stretch, prompt_of, prompts
 
 MEMORIES = 4
@@ -28,22 +28,22 @@ def test_costs_are_those_of_the_definitions(prompt: Prompt) -> None:
     total = len(prompt.ids)
     places = [owned(prompt, memory) for memory in range(MEMORIES)]
     lengths = [(place[0], len(place)) for place in places if place]
-    plan = Plan(prompt, MEMORIES, AMPLE)
+    plan = Plan(prompt, each_alone(MEMORIES), AMPLE)
     assert plan.cost.tokens_naive == total + sum(total - length for _, length in lengths if total)
     assert plan.cost.tokens_needed == total + sum(total - start - length for start, length in lengths)
 
 
 @given(prompts(MEMORIES))
 def test_an_ablation_is_the_prompt_without_the_memorys_tokens(prompt: Prompt) -> None:
-    plan = Plan(prompt, MEMORIES, AMPLE)
+    plan = Plan(prompt, each_alone(MEMORIES), AMPLE)
     for ablation in plan.ablations:
         request = plan.request(ablation, ablation.responses)
-        removed = [] if ablation.memory is None else owned(prompt, ablation.memory)
+        removed = [] if ablation.row is None else owned(prompt, ablation.row)
         left = [at for at in range(len(prompt.ids)) if at not in removed]
         scored = [left.index(int(at)) for response in ablation.responses for at in prompt.responses[response]]
         assert np.concatenate(request.spans).tolist() == scored
         assert request.ids.tolist() == prompt.ids[left].tolist()[: scored[-1] + 1]
-        assert request.keep is (ablation.memory is None)
+        assert request.keep is (ablation.row is None)
         assert ablation.shared == (removed[0] if removed else 0)
         assert ablation.removed == len(removed)
 
@@ -54,12 +54,12 @@ def test_a_cell_is_possible_where_the_memory_enters_before_the_response(prompt: 
         [bool(span.size) and any(at < span[0] for at in owned(prompt, memory)) for span in prompt.responses]
         for memory in range(MEMORIES)
     ]
-    assert Plan(prompt, MEMORIES, AMPLE).possible().tolist() == expected
+    assert Plan(prompt, each_alone(MEMORIES), AMPLE).possible().tolist() == expected
 
 
 @given(prompts(MEMORIES), st.data())
 def test_a_request_for_some_responses_ends_with_the_last_of_them(prompt: Prompt, data: st.DataObject) -> None:
-    plan = Plan(prompt, MEMORIES, AMPLE)
+    plan = Plan(prompt, each_alone(MEMORIES), AMPLE)
     for ablation in plan.ablations:
         wanted = data.draw(st.lists(st.sampled_from(ablation.responses), min_size=1, unique=True))
         whole = plan.request(ablation, ablation.responses)
@@ -72,7 +72,7 @@ def test_a_request_for_some_responses_ends_with_the_last_of_them(prompt: Prompt,
 
 def test_a_baseline_wanted_for_its_prefix_alone_reaches_as_far_as_asked() -> None:
     prompt = prompt_of(0, [HEADER], [[Stretch(3, 0)], [HEADER, SAID], [HEADER, SAID]])
-    plan = Plan(prompt, 1, AMPLE)
+    plan = Plan(prompt, each_alone(1), AMPLE)
     assert len(plan.request(plan.ablations[0], (), 7).ids) == 7
     assert len(plan.request(plan.ablations[0], (0,), 7).ids) == 9
     assert plan.request(plan.ablations[0], (), 7).spans == ()
@@ -80,7 +80,7 @@ def test_a_baseline_wanted_for_its_prefix_alone_reaches_as_far_as_asked() -> Non
 
 @given(prompts(MEMORIES))
 def test_a_key_is_the_hash_of_fingerprint_ids_and_positions(prompt: Prompt) -> None:
-    plan = Plan(prompt, MEMORIES, AMPLE)
+    plan = Plan(prompt, each_alone(MEMORIES), AMPLE)
     for ablation in plan.ablations:
         for response, key in plan.keys(ablation, "some model").items():
             request = plan.request(ablation, (response,))
@@ -92,7 +92,7 @@ def test_a_key_changes_with_the_model_the_text_before_and_the_scored_positions()
     prompt = prompt_of(0, [HEADER], [[HEADER, Stretch(5)], [HEADER, SAID], [HEADER, SAID]])
 
     def key(prompt: Prompt, fingerprint: str = "a") -> bytes:
-        plan = Plan(prompt, 0, AMPLE)
+        plan = Plan(prompt, each_alone(0), AMPLE)
         return plan.keys(plan.ablations[0], fingerprint)[0]
 
     ids = prompt.ids.copy()
@@ -129,14 +129,14 @@ def test_a_grown_conversation_keeps_every_old_key(prompt: Prompt, more: list[tup
         ends=np.arange(length + tokens),
         differing=0,
     )
-    old, new = Plan(prompt, MEMORIES, AMPLE), Plan(grown, MEMORIES + 1, AMPLE)
+    old, new = Plan(prompt, each_alone(MEMORIES), AMPLE), Plan(grown, each_alone(MEMORIES + 1), AMPLE)
     known = {key for ablation in new.ablations for key in new.keys(ablation, "m").values()}
     assert {key for ablation in old.ablations for key in old.keys(ablation, "m").values()} <= known
 
 
 @given(prompts(MEMORIES), st.data())
 def test_tokens_to_compute_are_those_of_the_requests_that_remain(prompt: Prompt, data: st.DataObject) -> None:
-    plan = Plan(prompt, MEMORIES, data.draw(st.sampled_from([AMPLE, len(prompt.ids) + 1])))
+    plan = Plan(prompt, each_alone(MEMORIES), data.draw(st.sampled_from([AMPLE, len(prompt.ids) + 1])))
     shape = MEMORIES, len(prompt.responses)
     chance = np.random.default_rng(data.draw(st.integers(0, 1000)))
     missing = plan.possible() & (chance.random(shape) < 0.3)
@@ -145,7 +145,7 @@ def test_tokens_to_compute_are_those_of_the_requests_that_remain(prompt: Prompt,
     for baseline, *rows in plan.of_window:
         reach = 0
         for row in rows:
-            wanted = [response for response in row.responses if missing[row.memory, response]]
+            wanted = [response for response in row.responses if missing[row.row, response]]
             if wanted:
                 total += len(plan.request(row, wanted).ids) - row.shared
                 reach = max(reach, row.shared)
@@ -157,7 +157,7 @@ def test_tokens_to_compute_are_those_of_the_requests_that_remain(prompt: Prompt,
 
 @given(prompts(MEMORIES))
 def test_nothing_known_costs_the_whole_plan_and_everything_known_nothing(prompt: Prompt) -> None:
-    plan = Plan(prompt, MEMORIES, AMPLE)
+    plan = Plan(prompt, each_alone(MEMORIES), AMPLE)
     possible, responses = plan.possible(), np.ones(len(prompt.responses), np.bool_)
     assert plan.tokens_to_compute(possible, responses) == plan.cost.tokens_needed
     assert plan.tokens_to_compute(~possible & False, ~responses) == 0
@@ -172,7 +172,7 @@ class TestWindows:
         prompt = data.draw(prompts(MEMORIES, longest=20).filter(lambda p: len(p.ids) > int(p.head.sum()) + 1))
         head = int(prompt.head.sum())
         context = data.draw(st.integers(head + 1, len(prompt.ids)))
-        return prompt, context, Plan(prompt, MEMORIES, context)
+        return prompt, context, Plan(prompt, each_alone(MEMORIES), context)
 
     @given(st.data())
     def test_each_response_is_scored_once_or_reported_as_too_long(self, data: st.DataObject) -> None:
@@ -241,7 +241,7 @@ class TestWindows:
                     head=prompt.head[:end],
                     responses=prompt.responses[window.responses[0] : window.responses[0] + 1],
                 ),
-                MEMORIES,
+                each_alone(MEMORIES),
                 context,
             )
             most = sum(at < begins and not prompt.head[at] for at in alone.windows[0].tokens.tolist())
@@ -289,7 +289,7 @@ class TestWindows:
         prompt, _, plan = self.fitting(data)
         for ablation in plan.ablations:
             tokens = plan.windows[ablation.window].tokens.tolist()
-            left = [at for at in tokens if ablation.memory is None or prompt.memory[at] != ablation.memory]
+            left = [at for at in tokens if ablation.row is None or prompt.memory[at] != ablation.row]
             request = plan.request(ablation, ablation.responses)
             assert request.ids.tolist() == prompt.ids[left].tolist()[: len(request.ids)]
             assert left[: ablation.shared] == tokens[: ablation.shared]
@@ -299,32 +299,32 @@ class TestWindows:
 
     def test_everything_that_fits_is_one_window_that_leaves_nothing_out(self) -> None:
         prompt = prompt_of(1, [HEADER], [[HEADER, SAID], [Stretch(3, 0)], [HEADER, SAID]])
-        (window,) = Plan(prompt, 1, len(prompt.ids)).windows
+        (window,) = Plan(prompt, each_alone(1), len(prompt.ids)).windows
         assert window.tokens.tolist() == list(range(len(prompt.ids)))
         assert window.responses == (0, 1)
         assert window.left_out == ()
 
     def test_a_long_conversation_costs_about_twice_its_tokens(self) -> None:
         prompt = prompt_of(0, [Stretch(10)], [[HEADER, Stretch(9, response=True)]] * 1000)
-        assert 1.5 < Plan(prompt, 0, 1000).cost.tokens_needed / len(prompt.ids) < 2.5
+        assert 1.5 < Plan(prompt, each_alone(0), 1000).cost.tokens_needed / len(prompt.ids) < 2.5
 
     def test_a_system_prompt_longer_than_the_context_is_one_sentence(self) -> None:
         prompt = prompt_of(0, [Stretch(20)], [[HEADER, SAID]])
         with pytest.raises(
             ModelError, match=r"^The system prompt has 20 tokens and the model's context holds 12; use"
         ):
-            Plan(prompt, 0, 12)
+            Plan(prompt, each_alone(0), 12)
 
 
 def test_a_response_without_tokens_has_no_cell_and_no_span() -> None:
     prompt = prompt_of(0, [HEADER], [[Stretch(2, 0)], [HEADER, Stretch(0, response=True)], [HEADER, SAID]])
-    plan = Plan(prompt, 1, AMPLE)
+    plan = Plan(prompt, each_alone(1), AMPLE)
     assert plan.possible().tolist() == [[False, True]]
     assert plan.windows[0].responses == (1,)
 
 
 def test_a_prompt_without_responses_has_nothing_to_compute() -> None:
-    plan = Plan(prompt_of(1, [Stretch(3, 0)], []), 1, AMPLE)
+    plan = Plan(prompt_of(1, [Stretch(3, 0)], []), each_alone(1), AMPLE)
     assert plan.ablations == []
     assert plan.possible().shape == (1, 0)
     assert (plan.cost.tokens_naive, plan.cost.tokens_needed) == (0, 0)

@@ -15,7 +15,7 @@ from memscope.errors import ScorerError
 from memscope.prompt import build_prompt
 from memscope.scorers.base import ScoreRequest, SpanScore
 from memscope.scoring.matrix import CellState, Metric, ScoreMatrix
-from memscope.scoring.plan import Plan
+from memscope.scoring.plan import Plan, each_alone
 from memscope.scoring.run import Change, Run
 from memscope.store import Store
 from tests.scorers_fake import TALK, HashScorer, conversation, failing, hash_logprobs, reference
@@ -25,7 +25,7 @@ TALKED = conversation(*TALK)
 
 def run_of(talk: Conversation, scorer: HashScorer, store: Store, activities: Activities | None = None) -> Run:
     """A run that knows what the store knows."""
-    plan = Plan(build_prompt(talk, scorer.tokenizer), len(talk.memories), scorer.context_length)
+    plan = Plan(build_prompt(talk, scorer.tokenizer), each_alone(len(talk.memories)), scorer.context_length)
     matrix = ScoreMatrix([memory.key for memory in talk.memories], talk.responses, plan.possible())
     run = Run(plan, matrix, scorer, store, activities or Activities())
     asyncio.run(run.recall())

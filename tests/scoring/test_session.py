@@ -20,6 +20,7 @@ from memscope.scorers.embedded.pull import DEFAULT_MODEL, installed
 from memscope.scoring import session as session_module
 from memscope.scoring.matrix import CellState, Metric
 from memscope.scoring.session import Session
+from memscope.settings import ScorerChoice
 from tests.scorers_fake import TALK, HashScorer, conversation, prepared, scored
 
 TALKED = conversation(*TALK)
@@ -35,7 +36,7 @@ class TestPreparing:
             [CellState.IMPOSSIBLE, CellState.PENDING, CellState.PENDING],
         ]
         assert (session.plan, session.scorer, session.tokens_missing()) == (None, None, None)
-        assert (session.scorer_label, session.noise_floor, session.notes) == ("", 0.0, ())
+        assert (session.scorer_label, session.noise_floor, session.notes) == ("", None, ())
         assert asyncio.run(session.token_view(0, None)) is None
 
     def test_scoring_before_it_is_one_sentence(self) -> None:
@@ -56,7 +57,7 @@ class TestPreparing:
     ) -> None:
         problems = [ModelError("The model is damaged.")]
 
-        def open_scorer(*arguments: object) -> HashScorer:
+        async def open_scorer(*arguments: object) -> HashScorer:
             if problems:
                 raise problems.pop()
             return HashScorer()
@@ -76,11 +77,13 @@ class TestPreparing:
     def test_cancelling_it_stops_the_fetch(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         begun, ended = threading.Event(), threading.Event()
 
-        def open_scorer(model: str | None, activities: Activities, stop: threading.Event) -> HashScorer:
+        def fetch(stop: threading.Event) -> None:
             begun.set()
             assert stop.wait(10)
             ended.set()
-            return HashScorer()
+
+        async def open_scorer(choice: ScorerChoice, activities: Activities, stop: threading.Event) -> None:
+            await asyncio.to_thread(fetch, stop)
 
         monkeypatch.setattr(session_module, "open_scorer", open_scorer)
         monkeypatch.setenv("MEMSCOPE_CACHE_DIR", str(tmp_path))
@@ -94,7 +97,7 @@ class TestPreparing:
                 await task
 
         asyncio.run(cancel())
-        assert ended.is_set()
+        assert ended.wait(10)
         assert session.run is None
         session.close()
 

@@ -32,6 +32,7 @@ class TokenView:
     tokens: list[str]
     with_all: NDArray[np.float32]
     without: NDArray[np.float32] | None
+    totals_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,6 @@ class FakeSession:
     metric: Metric = Metric.SIGNED
     plan: Plan | None = None
     scorer_label: str = ""
-    noise_floor: float = 0.0001
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     model: asyncio.Event = field(default_factory=asyncio.Event)
     problem: str = ""
@@ -210,4 +210,5 @@ def score_now(session: FakeSession) -> FakeSession:
     for response in range(matrix.shape[1]):
         matrix.tokens[response] = len(session.tokens(response))
         matrix.baseline[response] = -71.2
+        matrix.noise[response] = 0.0001
     return session

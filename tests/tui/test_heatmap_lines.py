@@ -34,7 +34,7 @@ def all_states() -> MatrixView:
     score(matrix, 0, 1, 0.0)
     matrix.set_running(0, [2])
     matrix.set_failed(1, [0, 1], "503")
-    return MatrixView(matrix, Metric.SIGNED, 0.0001)
+    return MatrixView(matrix, Metric.SIGNED)
 
 
 ELSEWHERE = {"memory": 9, "response": 9}
@@ -134,7 +134,7 @@ def test_a_window_further_right_shows_other_columns_under_their_numbers() -> Non
 def test_a_long_key_is_cut_and_gives_way_to_columns_before_it_is_short() -> None:
     key = "travel/" + "no-night-trains-please" * 3
     matrix = ScoreMatrix([key], range(22), np.full((1, 22), True))
-    view = MatrixView(matrix, Metric.SIGNED, 0.0)
+    view = MatrixView(matrix, Metric.SIGNED)
     lines = lines_of(view)
     assert lines.columns(78) == 22
     assert "…" in lines.row(0, Window(78, 0, 0, 0)).text
@@ -144,7 +144,7 @@ def test_wide_characters_in_a_key_are_cut_by_cells() -> None:
     matrix = ScoreMatrix(
         ["旅行/夜行列車に乗りたくないと言っていた", "👩‍👩‍👧 family"], range(4), np.full((2, 4), True)
     )
-    view = MatrixView(matrix, Metric.SIGNED, 0.0)
+    view = MatrixView(matrix, Metric.SIGNED)
     lines = lines_of(view)
     for width in (40, 41, 60):
         for number in (0, 1):
@@ -194,7 +194,7 @@ def test_pending_never_looks_like_zero_in_any_palette() -> None:
 
 
 def test_lines_of_an_empty_matrix_are_blank() -> None:
-    view = MatrixView(matrix_of([[]]), Metric.SIGNED, 0.0)
+    view = MatrixView(matrix_of([[]]), Metric.SIGNED)
     lines = lines_of(view)
     assert "r1" not in lines.marks(Window(60, 0, 0, 0)).text
     assert lines.sparkline(Window(60, 0, 0, 0)).text.strip() == "dependence"
@@ -204,5 +204,5 @@ def test_what_is_next_to_nothing_in_the_range_is_drawn_as_zero_but_never_what_is
     values = np.array([[100 / 64, 100 / 64 + 0.01, -100 / 64, -2.0, np.nan]])
     states = np.full(values.shape, CellState.SCORED, np.uint8)
     states[0, 4] = CellState.PENDING
-    codes = SHADES.codes(values, states, extent=100.0, threshold=1e-4)
+    codes = SHADES.codes(values, states, extent=100.0, within_noise=np.zeros(values.shape, np.bool_))
     assert [SHADES.texts[code] for code in codes[0]] == ["· ", "░░", "· ", "╌╌", "/ "]

@@ -58,15 +58,18 @@ def session() -> FakeSession:
 
 
 def sentence(session: FakeSession, memory: int, response: int) -> str:
-    view = MatrixView(session.matrix, session.metric, session.noise_floor)
+    view = MatrixView(session.matrix, session.metric)
     return cell_sentence(view, session.as_session.conversation, memory, response, 40)
 
 
 def test_a_scored_cell_in_words(session: FakeSession) -> None:
+    session.matrix.noise[2] = 0.02
     words = sentence(session, 1, 2)
     value = session.matrix.values(session.metric)[1, 2]
     assert words.startswith(f"topic1/memory-01 x r3: {value:+.2f} nats, ")
-    assert words.endswith(" of 3, noise 0.0001 · signed")
+    assert words.endswith(" of 3, within noise 0.02 · signed")
+    session.matrix.noise[2] = np.nan
+    assert sentence(session, 1, 2).endswith(" of 3, noise unknown · signed")
 
 
 def test_cells_without_a_number_say_why_in_words(session: FakeSession) -> None:

@@ -26,8 +26,10 @@ def score(matrix: ScoreMatrix, memory: int, response: int, value: float) -> None
     matrix.set_scored(memory, response, np.array([value], np.float32), np.zeros(1, np.float32))
 
 
-def view_of(values: list[list[float]], noise_floor: float = 0.0001) -> MatrixView:
-    return MatrixView(matrix_of(values), Metric.SIGNED, noise_floor)
+def view_of(values: list[list[float]], noise: float = 0.0001) -> MatrixView:
+    matrix = matrix_of(values)
+    matrix.noise[:] = noise
+    return MatrixView(matrix, Metric.SIGNED)
 
 
 def text(view: MatrixView, memory: int, response: int) -> str:
@@ -79,9 +81,24 @@ def test_no_two_codes_of_a_scale_that_can_meet_look_alike(scale: object) -> None
     assert len(set(texts)) == len(texts)
 
 
-def test_a_divergence_within_the_noise_is_drawn_as_nothing() -> None:
-    view = view_of([[0.3, -0.3, 5.0]], noise_floor=0.5)
-    assert [text(view, 0, r) for r in range(2)] == ["· ", "· "]
+def test_a_divergence_below_three_times_the_noise_is_drawn_as_noise() -> None:
+    view = view_of([[1.4, -1.4, 0.005, 1.6, 5.0]], noise=0.5)
+    assert [text(view, 0, r) for r in range(3)] == ["~ ", "~ ", "· "]
+    assert "~ " not in [text(view, 0, r) for r in (3, 4)]
+
+
+def test_while_the_noise_is_unknown_nothing_is_drawn_as_noise() -> None:
+    view = view_of([[0.3, 5.0]], noise=np.nan)
+    assert "~ " not in [text(view, 0, r) for r in range(2)]
+
+
+def test_what_may_be_noise_has_no_rank_and_does_not_set_the_range() -> None:
+    view = view_of([[1.4], [0.2]], noise=0.5)
+    assert [(each.memory, each.matters, each.rank) for each in view.ranking(0)] == [
+        (0, False, None),
+        (1, False, None),
+    ]
+    assert view.extent == 1.0
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30))
@@ -158,7 +175,7 @@ def test_a_column_ranks_important_memories_then_those_against_it_then_the_rest_t
 
 def test_a_memory_that_enters_later_is_not_ranked() -> None:
     matrix = ScoreMatrix(["early", "late"], [0], np.array([[True], [False]]))
-    assert [each.memory for each in MatrixView(matrix, Metric.SIGNED, 0.0).ranking(0)] == [0]
+    assert [each.memory for each in MatrixView(matrix, Metric.SIGNED).ranking(0)] == [0]
 
 
 def test_a_place_in_a_column_counts_scored_cells_only() -> None:
@@ -168,4 +185,4 @@ def test_a_place_in_a_column_counts_scored_cells_only() -> None:
 
 def test_a_matrix_without_memories_or_responses_has_a_view() -> None:
     empty = ScoreMatrix([], [], np.zeros((0, 0), bool))
-    assert MatrixView(empty, Metric.SIGNED, 0.0).order.tolist() == []
+    assert MatrixView(empty, Metric.SIGNED).order.tolist() == []

@@ -29,6 +29,7 @@ class EmbeddedScorer:
     noise_floor = 1e-4
     per_token = True
     concurrency = 1
+    notes = ()
 
     def __init__(
         self, folder: ModelFolder, tokenizer: ChatTokenizer | None = None, *, reuse: bool = True
@@ -41,6 +42,7 @@ class EmbeddedScorer:
         self.fingerprint = folder.fingerprint
         self.context_length = folder.config.context_length
         self.tokenizer: ChatTokenizer = tokenizer or FolderTokenizer(folder.path)
+        self.reuses_prefix = reuse
         self.tokens_computed = 0
         self._folder = folder
         self._reuse = reuse

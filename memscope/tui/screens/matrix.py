@@ -44,7 +44,7 @@ class MatrixScreen(SessionScreen[None]):
     MatrixScreen.-very-wide {
         #status { height: 1; layout: horizontal; }
         #sentence { width: 1fr; }
-        #legend { width: 58; }
+        #legend { width: 76; }
     }
     MatrixScreen.-narrow {
         #panel, #cost { display: none; }

@@ -254,8 +254,8 @@ class ResponseScreen(SessionScreen[Cell]):
             entry = self._conversation.entries[self._view.matrix.responses[self._response]]
             self._text.show_plain(response_text(entry))
         else:
-            drops = None if tokens.without is None else tokens.with_all - tokens.without
-            self._text.show_tokens(tokens.tokens, drops)
+            known = None if tokens.without is None else tokens.with_all - tokens.without
+            self._text.show_tokens(tokens.tokens, None if tokens.totals_only else known)
         self._show_token()
 
     def _show_token(self) -> None:
@@ -269,6 +269,8 @@ class ResponseScreen(SessionScreen[Cell]):
         state = state_sentence(self._view, self._conversation, memory, self._response)
         if tokens is None or at is None:
             return f"{key}: {state}"
+        if tokens.totals_only:
+            return f"{key}: {state} · this scorer gives only the total of a response, not its tokens"
         token = printable(tokens.tokens[at]).replace("\n", "⏎")
         said, where = f"“{token}” {tokens.with_all[at]:.2f} with", f"token {at + 1} of {len(tokens.tokens)}"
         if tokens.without is None:

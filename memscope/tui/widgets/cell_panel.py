@@ -71,7 +71,7 @@ class CellPanel(StripView):
         memory, response = self._cell
         ranking = self._view.ranking(response)
         scored = [each for each in ranking if each.state is CellState.SCORED]
-        shown = [each for each in scored if abs(each.value) > self._view.threshold]
+        shown = [each for each in scored if each.matters]
         if not shown:
             waiting = len(ranking) - len(scored)
             reason = "not scored yet" if waiting else "no memory matters here"

@@ -1,9 +1,10 @@
 """The legend under the heatmap: the range with every level's glyph, and what the other glyphs say."""
 
+import numpy as np
 from rich.segment import Segment
 from textual.strip import Strip
 
-from memscope.scoring.matrix import CellState
+from memscope.scoring.matrix import NOISE_FACTOR, CellState
 from memscope.tui.theme import DIGITS, FIRST_LEVEL, Palette
 from memscope.tui.view import MatrixView
 from memscope.tui.widgets.strips import StripView, strip
@@ -44,10 +45,14 @@ class Legend(StripView):
                 *(Segment(scale.texts[code][:1], palette.cells[code]) for code in levels),
                 Segment(f" +{end} nats", palette.normal),
             ]
-        for state, name in _STATES.items():
+        noise = self._view.matrix.noise
+        named: dict[int, str] = {int(state): name for state, name in _STATES.items()}
+        if not np.isnan(noise).all():
+            named = {scale.noise: f"<{NOISE_FACTOR:g}x noise {np.nanmax(noise):.1g}", **named}
+        for code, name in named.items():
             segments += [
                 Segment("  ", palette.normal),
-                Segment(scale.texts[state].strip(), palette.cells[state]),
+                Segment(scale.texts[code].strip(), palette.cells[code]),
                 Segment(f" {name}", palette.faint),
             ]
         return segments

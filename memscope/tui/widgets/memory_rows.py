@@ -20,8 +20,7 @@ def memory_row(
     """One line of `width` cells; a full bar is `largest` nats, `here` marks the chosen memory."""
     bar_width = 8 if width >= 44 else 5 if width >= 30 else 0
     key_width = width - 1 - _RANK - (bar_width + 1 if bar_width else 0) - _VALUE - 1
-    matters = abs(ranked.value) > view.threshold
-    name = palette.strong if here else palette.normal if matters else palette.faint
+    name = palette.strong if here else palette.normal if ranked.matters else palette.faint
     mark = ">" if here else " "
     segments = [
         Segment(mark, palette.accent),
@@ -30,10 +29,12 @@ def memory_row(
     ]
     colour = palette.positive if ranked.value > 0 else palette.negative
     if bar_width:
-        drawn = bar(ranked.value, largest, bar_width) if matters else ""
+        drawn = bar(ranked.value, largest, bar_width) if ranked.matters else ""
         segments.append(Segment(drawn.ljust(bar_width + 1), colour))
     if ranked.state is CellState.SCORED:
-        segments.append(Segment(nats(ranked.value).rjust(_VALUE), colour if matters else palette.faint))
+        segments.append(
+            Segment(nats(ranked.value).rjust(_VALUE), colour if ranked.matters else palette.faint)
+        )
     else:
         mark = palette.scale.texts[ranked.state].strip()
         segments.append(Segment(mark.rjust(_VALUE), palette.cells[ranked.state]))

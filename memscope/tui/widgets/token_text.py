@@ -65,7 +65,8 @@ class TokenText(StripView):
             values = drops.astype(np.float64)
             extent = max(_LEAST_EXTENT, math.ceil(float(np.abs(values).max())))
             scored = np.full(len(values), CellState.SCORED, np.uint8)
-            codes = SHADES.codes(values, scored, extent, _LEAST).tolist()
+            noise = np.zeros(len(values), np.bool_)
+            codes = SHADES.codes(values, scored, extent, noise, _LEAST).tolist()
             if not self._chosen_by_user:
                 self.token = int(np.abs(values).argmax())
         if self.token is None or self.token >= len(pieces):
