@@ -263,9 +263,9 @@ class Run:
                         response = asked[score.span]
                         if problem := self._problem_with(response, score.logprobs):
                             raise ScorerError(problem)
-                        await self._keep(keys[response], score.logprobs)
                         self._fill(ablation, response, score.logprobs, repeat)
                         left.remove(response)
+                        await self._keep(keys[response], score.logprobs)
                         yield response
                 if left:
                     raise ScorerError(f"{len(left)} of {len(asked)} responses came back without a score")
@@ -280,9 +280,9 @@ class Run:
         return None
 
     async def _keep(self, key: bytes, logprobs: LogProbs) -> None:
-        """Store a result; when that begins to fail, say so at once."""
+        """Store a result, even if cancelled meanwhile; when storing begins to fail, say so at once."""
         before = self._store.problem
-        await asyncio.to_thread(self._store.put, {key: logprobs})
+        await asyncio.shield(asyncio.to_thread(self._store.put, {key: logprobs}))
         if self._store.problem and not before:
             self._activities.notify(self._store.problem)
 
