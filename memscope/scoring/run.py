@@ -263,9 +263,9 @@ class Run:
                         response = asked[score.span]
                         if problem := self._problem_with(response, score.logprobs):
                             raise ScorerError(problem)
+                        await self._keep(keys[response], score.logprobs)
                         self._fill(ablation, response, score.logprobs, repeat)
                         left.remove(response)
-                        await self._keep(keys[response], score.logprobs)
                         yield response
                 if left:
                     raise ScorerError(f"{len(left)} of {len(asked)} responses came back without a score")

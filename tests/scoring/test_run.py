@@ -186,7 +186,9 @@ class TestStopping:
         assert 0 < run.matrix.count(CellState.SCORED) < 5
         score(run)
         assert_scored(run)
-        assert run.cells_from_cache == 0
+        assert run.cells_from_cache <= 1, (
+            "only what came while it was being stopped is known to the store alone"
+        )
 
     def test_cancelling_while_the_scorer_works_leaves_nothing_running(self, store: Store) -> None:
         reached = asyncio.Event()
