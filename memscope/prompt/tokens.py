@@ -44,8 +44,12 @@ class Prompt:
 
     def token_texts(self, response: int) -> list[str]:
         """The text of each of a response's tokens."""
-        positions = self.responses[response]
-        return [self.text[self.ends[p - 1] : self.ends[p]] for p in positions]
+        return list(self.texts(self.responses[response]))
+
+    def texts(self, tokens: NDArray[np.intp]) -> tuple[str, ...]:
+        """The text of each of these tokens."""
+        ends = self.ends.tolist()
+        return tuple(self.text[(ends[at - 1] if at else 0) : ends[at]] for at in tokens.tolist())
 
 
 def build_prompt(conversation: Conversation, tokenizer: ChatTokenizer) -> Prompt:

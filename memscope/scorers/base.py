@@ -55,13 +55,15 @@ class ScoreRequest:
     """Token ids of a prompt [T] and, for each span to score, the positions of its tokens (each > 0).
 
     `keep` marks a prompt that later ones share a prefix with (the baseline); up to `shared` first tokens need
-    not be computed again where they are those of the prompt last kept.
+    not be computed again where they are those of the prompt last kept. `texts` [T] says what each token adds
+    to the prompt's text, for scorers that take no ids.
     """
 
     ids: TokenIds
     spans: tuple[NDArray[np.intp], ...]
     keep: bool = False
     shared: int = 0
+    texts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

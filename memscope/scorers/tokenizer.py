@@ -3,7 +3,7 @@
 import datetime
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, NoReturn
@@ -40,9 +40,7 @@ class FolderTokenizer:
             self._tokenizer = Tokenizer.from_file(str(path))
             self._tokenizer.no_truncation()
             self._tokenizer.no_padding()
-            # SentencePiece-style tokenizers put a space before whatever text they are given, though a content
-            # in the middle of a prompt has none: such text is encoded after a line break, then dropped.
-            self._anchor = "\n" if self._encode("a").ids != self._encode("\na").ids[-1:] else ""
+            self._anchored = Anchored(self._encode)
         except Exception as error:  # the library raises plain Exception
             raise ModelError(f"{path} is not a tokenizer this version can read: {error}.") from error
         self._source, self._special = _chat_template(folder)
@@ -74,22 +72,15 @@ class FolderTokenizer:
     def encode(self, text: str) -> Encoded:
         """Tokenize `text`; special tokens written in it count as such, none are added."""
         if len(text) <= _STRETCH:
-            return self._encode_anchored(text)
+            return self._anchored.encode(text)
         ids, ends, start = [], [], 0
         while start < len(text):
             stop = _cut(text, start)
-            stretch = self._encode_anchored(text[start:stop])
+            stretch = self._anchored.encode(text[start:stop])
             ids += stretch.ids
             ends += [start + end for end in stretch.ends]
             start = stop
         return Encoded(ids, ends)
-
-    def _encode_anchored(self, text: str) -> Encoded:
-        if not self._anchor:
-            return self._encode(text)
-        anchored = self._encode(self._anchor + text)
-        first = next((i for i, end in enumerate(anchored.ends) if end > len(self._anchor)), len(anchored.ids))
-        return Encoded(anchored.ids[first:], [end - len(self._anchor) for end in anchored.ends[first:]])
 
     def _encode(self, text: str) -> Encoded:
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
@@ -97,6 +88,26 @@ class FolderTokenizer:
         if ends:
             ends[-1] = len(text)  # what the tokenizer drops at the end belongs to its last token
         return Encoded(encoding.ids, ends)
+
+
+class Anchored:
+    """Tokenizes with `encode` as in the middle of a prompt.
+
+    SentencePiece-style tokenizers put a space before whatever text they are given, though a content in the
+    middle of a prompt has none: such text is encoded after a line break, which is then dropped.
+    """
+
+    def __init__(self, encode: Callable[[str], Encoded]) -> None:
+        self._encode = encode
+        self._anchor = "\n" if encode("a").ids != encode("\na").ids[-1:] else ""
+
+    def encode(self, text: str) -> Encoded:
+        """Token ids of `text` and the offsets of their ends in it."""
+        if not self._anchor:
+            return self._encode(text)
+        anchored = self._encode(self._anchor + text)
+        first = next((i for i, end in enumerate(anchored.ends) if end > len(self._anchor)), len(anchored.ids))
+        return Encoded(anchored.ids[first:], [end - len(self._anchor) for end in anchored.ends[first:]])
 
 
 def _cut(text: str, start: int) -> int:

@@ -94,8 +94,13 @@ class Plan:
         tokens = self.tokens(ablation)
         spans = tuple(np.searchsorted(tokens, self.prompt.responses[response]) for response in responses)
         length = max([reach, *(int(span[-1]) + 1 for span in spans)])
+        sent = tokens[:length]
         return ScoreRequest(
-            self.prompt.ids[tokens[:length]], spans, keep=ablation.row is None, shared=ablation.shared
+            self.prompt.ids[sent],
+            spans,
+            keep=ablation.row is None,
+            shared=ablation.shared,
+            texts=self.prompt.texts(sent),
         )
 
     def keys(self, ablation: Ablation, fingerprint: str, repeat: int = 0) -> dict[int, bytes]:
