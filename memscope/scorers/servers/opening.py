@@ -6,12 +6,11 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-
 from memscope.activity import Activities
 from memscope.errors import ModelError
-from memscope.scorers.base import ChatTokenizer, LogProbs, ScoreRequest
+from memscope.scorers.base import ChatTokenizer
 from memscope.scorers.hub import TOKENIZER_FILES, fetch_folder, find_folder
+from memscope.scorers.probe import PROBE, chat_request, followed_by, score_once
 from memscope.scorers.servers.client import ServerClient, ServerError
 from memscope.scorers.servers.echo import EchoScorer, echoes
 from memscope.scorers.servers.products import explain, recognise
@@ -21,15 +20,13 @@ from memscope.scorers.servers.score_protocol import (
     ScoreProtocolScorer,
     listed_or,
 )
-from memscope.scorers.servers.scorer import PROBE, Guess, Served, ServerScorer, served_model
+from memscope.scorers.servers.scorer import Served, ServerScorer, served_model
 from memscope.scorers.servers.sglang import SglangScorer, model_info, server_info
 from memscope.scorers.servers.tokenizer import ServerTokenizer
 from memscope.scorers.servers.vllm import VllmScorer
 from memscope.scorers.tokenizer import FolderTokenizer
 from memscope.settings import ScorerChoice
 
-_SCORED = 10
-"""Tokens at the probe's end that are scored."""
 TOLERANCE = 0.5
 """Nats by which a token's log-probability in a prompt may differ from that as a continuation: servers differ
 from themselves by up to 0.36 nats a token, an answer about other tokens differs by more."""
@@ -109,7 +106,7 @@ async def _open_echo(client: ServerClient, choice: ScorerChoice) -> ServerScorer
     tokenizer = await asyncio.to_thread(_folder_tokenizer, name)
     context, notes = _context(client, choice, served)
     scorer = EchoScorer(client, served, tokenizer, context, notes=notes)
-    await scorer.find_form(probe_of(scorer))
+    await scorer.find_form(chat_request(tokenizer, PROBE))
     if not scorer.takes_ids:
         scorer.notes.append(f"{client.label} takes no token ids: it tokenizes each prompt's text by itself.")
     await _try_out(scorer)
@@ -193,17 +190,6 @@ def _vllm_tokenizer(client: ServerClient, served: Served, name: str | None) -> C
     return own
 
 
-def probe_of(scorer: ServerScorer) -> ScoreRequest:
-    """The probe's tokens, the last of which are to be scored."""
-    text = scorer.tokenizer.render(PROBE)
-    encoded = scorer.tokenizer.encode(text.removesuffix("\n"))
-    ids = np.array(encoded.ids, np.int32)
-    starts = [0, *encoded.ends]
-    span = np.arange(len(ids) - _SCORED, len(ids), dtype=np.intp)
-    texts = tuple(text[start:end] for start, end in zip(starts, encoded.ends, strict=False))
-    return ScoreRequest(ids, (span,), texts=texts)
-
-
 async def _with_priority(scorer: S, priority: int) -> S:
     """The scorer tried out, with the priority if the server takes one."""
     scorer.priority = priority
@@ -220,11 +206,11 @@ async def _with_priority(scorer: S, priority: int) -> S:
 async def _try_out(scorer: ServerScorer) -> None:
     """Score the probe; hold what the server gives for the token that it would generate next as a prompt's
     against what it gave as the continuation's. Raises ServerError if they don't agree."""
-    probe = probe_of(scorer)
+    probe = chat_request(scorer.tokenizer, PROBE)
     await score_once(scorer, probe)
     guess = await scorer.generate(probe)
     if guess is not None:
-        (again,) = await score_once(scorer, followed_by(probe, guess))
+        again = await score_once(scorer, followed_by(probe, guess.token, guess.text))
         if abs(float(again[-1]) - guess.logprob) > TOLERANCE:
             raise ServerError(
                 f"{scorer.client.label} gives {again[-1]:.2f} nats for a token of a prompt and"
@@ -233,24 +219,12 @@ async def _try_out(scorer: ServerScorer) -> None:
             )
 
 
-def followed_by(probe: ScoreRequest, guess: Guess) -> ScoreRequest:
-    """The probe with one token more, which alone is scored."""
-    ids = np.append(probe.ids, np.int32(guess.token))
-    span = np.array([len(probe.ids)], np.intp)
-    return ScoreRequest(ids, (span,), texts=(*probe.texts, guess.text))
-
-
-async def score_once(scorer: ServerScorer, request: ScoreRequest) -> list[LogProbs]:
-    """The log-probabilities of a request's spans. Raises ScorerError."""
-    return [score.logprobs async for score in scorer.score(request)]
-
-
 async def _settle_concurrency(scorer: ServerScorer, choice: ScorerChoice) -> None:
     """As many prompts at once as was asked for, else by how much longer four take than one."""
     if choice.concurrency is not None:
         scorer.take(choice.concurrency)
         return
-    probe = probe_of(scorer)
+    probe = chat_request(scorer.tokenizer, PROBE)
     scorer.take(_FEW)
     took = []
     for count in (1, _FEW):

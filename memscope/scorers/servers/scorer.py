@@ -14,12 +14,6 @@ from memscope.scorers.base import ChatTokenizer, LogProbs, ScoreRequest, SpanSco
 from memscope.scorers.servers.batches import Batches
 from memscope.scorers.servers.client import ServerClient, ServerError, decode
 
-PROBE = (
-    {"role": "system", "content": "You know where people live."},
-    {"role": "user", "content": "Nora lives in Bergen. Where does she live?"},
-    {"role": "assistant", "content": "Nora lives in Bergen, on the west coast of Norway."},
-)
-"""A conversation that every server is asked about first."""
 RAW = 1e-3
 """A log-probability this far above 0 is none: the server gives something else, such as logits."""
 
@@ -164,6 +158,10 @@ class ServerScorer(abc.ABC):
         """The most probable token after a prompt, to check log-probabilities of prompts against; None where
         the protocol has no such thing. Raises ServerError."""
         return None
+
+    async def version(self) -> str:
+        """The version of the server's program, empty if it does not tell. Raises ServerError."""
+        return ""
 
     def _not_this(self, what: str) -> ServerError:
         return ServerError(f"{self.client.label} {what}")

@@ -38,6 +38,7 @@ class ModelInfo(msgspec.Struct):
 class ServerInfo(msgspec.Struct):
     """What `/get_server_info` tells."""
 
+    version: str = ""
     max_req_input_len: int | None = None
     enable_priority_scheduling: bool = False
     schedule_low_priority_values_first: bool = False
@@ -76,6 +77,10 @@ class SglangScorer(ServerScorer):
         (generation,) = self._generations(answer, 1)
         logprob, token, _ = (generation.meta_info.output_token_logprobs or [(None, 0, None)])[0]
         return None if logprob is None else Guess(token, "", logprob)
+
+    async def version(self) -> str:
+        """As `/server_info` tells it."""
+        return (await server_info(self.client)).version
 
     def _body(self, prompts: list[list[int]], starts: list[int]) -> dict[str, Any]:
         body = {

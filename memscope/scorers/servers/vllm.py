@@ -36,6 +36,10 @@ class _Completion(msgspec.Struct):
     model: str | None = None
 
 
+class _Version(msgspec.Struct):
+    version: str = ""
+
+
 class VllmScorer(ServerScorer):
     """Scores on a vLLM server."""
 
@@ -58,6 +62,10 @@ class VllmScorer(ServerScorer):
             return None
         logprob = choice.logprobs.token_logprobs[0]
         return None if logprob is None else Guess(choice.token_ids[0], "", logprob)
+
+    async def version(self) -> str:
+        """As `/version` tells it."""
+        return decode(await self.client.get("/version"), _Version, self.client.label).version
 
     def _body(self, prompts: list[list[int]]) -> dict[str, Any]:
         body = {
