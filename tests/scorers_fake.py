@@ -46,6 +46,7 @@ class HashScorer:
     name: str = "fake"
     model: str = "hash"
     fingerprint: str = "hash 1"
+    signature: LogProbs | None = None
     exact: bool = True
     noise_floor: float = 1e-6
     per_token: bool = True

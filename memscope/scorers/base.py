@@ -91,6 +91,11 @@ class Scorer(Protocol):
         """Changes whenever the same token ids could score differently; part of every cache key."""
 
     @property
+    def signature(self) -> LogProbs | None:
+        """Log-probabilities of a fixed prompt, by which another model under the same name shows; None where
+        the fingerprint covers the weights."""
+
+    @property
     def exact(self) -> bool:
         """Whether equal requests give equal numbers and nothing is approximated."""
 

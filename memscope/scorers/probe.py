@@ -13,14 +13,15 @@ PROBE = (
     {"role": "assistant", "content": "Nora lives in Bergen, on the west coast of Norway."},
 )
 """A conversation that every scorer can be asked about."""
-_SCORED = 10
+SCORED = 10
+"""Tokens at the probe's end that are scored."""
 
 
 def chat_request(
     tokenizer: ChatTokenizer,
     messages: Sequence[Mapping[str, Any]],
     *,
-    scored: int = _SCORED,
+    scored: int = SCORED,
     longest: int = 0,
 ) -> ScoreRequest:
     """A conversation's tokens up to the end of its last content, at most `longest` if that is given, of which

@@ -16,6 +16,7 @@ from memscope.scorers.base import LogProbs, Scorer
 from memscope.scoring.concurrent import merge
 from memscope.scoring.matrix import CellState, ScoreMatrix
 from memscope.scoring.plan import Ablation, Plan
+from memscope.scoring.recognition import recognise
 from memscope.store import Store
 
 _ATTEMPTS = 8
@@ -50,12 +51,14 @@ class Run:
         self.plan = plan
         self.matrix = matrix
         self.baseline: dict[int, LogProbs] = {}
-        self.cells_from_cache = 0
+        self.recalled: NDArray[np.bool_] = np.zeros(matrix.shape, np.bool_)
+        """Which cells [rows, responses] got their number from the store."""
         self.requests = 0
         self.seconds = 0.0
         self._scorer = scorer
         self._store = store
         self._activities = activities
+        self._fingerprint = recognise(scorer, store)
         self._computed_before = scorer.tokens_computed
         self._again: dict[tuple[int, int], float] = {}
         """Log-probability of a response in a repetition of the baseline, numbered from 1."""
@@ -65,6 +68,11 @@ class Run:
     def tokens_computed(self) -> int:
         """Tokens that have gone through the model for this run."""
         return self._scorer.tokens_computed - self._computed_before
+
+    @property
+    def cells_from_cache(self) -> int:
+        """How many cells got their number from the store."""
+        return int(self.recalled.sum())
 
     def tokens_missing(self, only: NDArray[np.bool_] | None = None) -> int:
         """Tokens that `score` would put through the model now, for all cells or `only` these [rows, R]."""
@@ -95,7 +103,7 @@ class Run:
                 self._fill(ablation, response, logprobs, repeat)
             elif response in self.baseline:
                 self._fill(ablation, response, logprobs)
-                self.cells_from_cache += 1
+                self.recalled[ablation.row, response] = True
                 rows.add(ablation.row)
         return tuple(sorted(rows))
 
@@ -106,7 +114,7 @@ class Run:
         found: list[tuple[Ablation, int, int, LogProbs]] = []
         for ablation, repeat, responses in wanted:
             if responses:
-                keys = self.plan.keys(ablation, self._scorer.fingerprint, repeat)
+                keys = self.plan.keys(ablation, self._fingerprint, repeat)
                 known = self._store.get(keys[response] for response in responses)
                 found += [
                     (ablation, repeat, response, logprobs)
@@ -117,10 +125,11 @@ class Run:
         return found
 
     async def score(
-        self, *, fresh: bool = False, only: NDArray[np.bool_] | None = None
+        self, *, fresh: bool = False, only: NDArray[np.bool_] | None = None, order: Sequence[int] = ()
     ) -> AsyncGenerator[Change]:
         """Score what is missing, or everything again if `fresh`: all cells, or `only` these [rows, R]. Failed
-        cells are tried again.
+        cells are tried again. Within each of the plan's windows the rows in `order` begin first, in that
+        order.
 
         Each result is in the store and in the matrix before its change is yielded. Closing the iterator or
         cancelling the task keeps what is done. Rows that fail are marked so with their reason, and the
@@ -140,13 +149,14 @@ class Run:
                 self._activities.track("scoring", total=self.tokens_missing(), unit="tokens") as activity,
             ):
                 progress = _Progress(self, activity)
-                jobs = self._jobs(progress, fresh)
+                jobs = self._jobs(progress, fresh, order)
                 async with aclosing(merge(jobs, self._scorer.concurrency)) as changes:
                     async for change in changes:
                         yield change
                 activity.update(title="scoring")
                 if self.matrix.errors:
-                    failed = f"{len(self.matrix.errors)} of {len(self.matrix.keys)} memories failed"
+                    rows = int(self._only.any(axis=1).sum())
+                    failed = f"{len(self.matrix.errors)} of {rows} memories failed"
                     raise RowsFailedError(f"{failed}: {next(iter(self.matrix.errors.values()))}")
         finally:
             self.seconds += time.monotonic() - began
@@ -164,14 +174,18 @@ class Run:
 
     def _stored(self, row: int, response: int) -> LogProbs | None:
         ablation = next(a for a in self.plan.ablations if a.row == row and response in a.responses)
-        key = self.plan.keys(ablation, self._scorer.fingerprint)[response]
+        key = self.plan.keys(ablation, self._fingerprint)[response]
         return self._store.get([key]).get(key)
 
-    def _jobs(self, progress: "_Progress", fresh: bool) -> Iterator[AsyncGenerator[Change]]:
+    def _jobs(
+        self, progress: "_Progress", fresh: bool, order: Sequence[int]
+    ) -> Iterator[AsyncGenerator[Change]]:
         """What there is to do, in the order in which it should begin: each window's baseline, then its rows,
         with the baseline's repetitions among them, so that they meet the same load."""
+        rank: dict[int | None, int] = {row: number for number, row in enumerate(order)}
         for baseline, *ablations in self.plan.of_window:
             rows = [ablation for ablation in ablations if self._wanted(ablation)]
+            rows.sort(key=lambda ablation: rank.get(ablation.row, len(rank)))
             shared = [ablation.shared for ablation in rows if self._scorer.reuses_prefix]
             ready = _Baseline(reach=max(shared, default=0))
             if rows or self._wanted(baseline):
@@ -247,7 +261,7 @@ class Run:
         """
         if not wanted and not reach:
             return
-        keys = self.plan.keys(ablation, self._scorer.fingerprint, repeat)
+        keys = self.plan.keys(ablation, self._fingerprint, repeat)
         left = list(wanted)
         async for attempt in stamina.retry_context(
             on=_again, attempts=_ATTEMPTS, timeout=None, wait_max=_LONGEST_WAIT
@@ -308,7 +322,7 @@ class Run:
         columns = self._columns(self._only)
         self.baseline = {r: known for r, known in self.baseline.items() if r not in columns}
         self._again = {key: known for key, known in self._again.items() if key[0] not in columns}
-        self.cells_from_cache = 0
+        self.recalled[self._only] = False
 
     def _repeats(self) -> range:
         """The repetitions of the baseline that this scorer needs, numbered from 1."""
@@ -357,8 +371,8 @@ class _Progress:
         self._activity = activity
         self._before = run.tokens_computed
         self._rows = 0
-        missing = run.matrix.states == CellState.PENDING
-        self._total = sum(bool(row.any()) for row in missing)
+        missing = run._only & (run.matrix.states == CellState.PENDING)
+        self._total = int(missing.any(axis=1).sum())
 
     def row(self, row: int) -> None:
         """Another row begins."""

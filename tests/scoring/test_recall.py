@@ -15,9 +15,8 @@ from tests.scoring.test_run import TALKED, run_of, score
 
 def test_a_recall_that_is_cancelled_fills_in_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     score(run_of(TALKED, HashScorer(), store))
-    scorer = HashScorer(fingerprint="another")
-    run = run_of(TALKED, scorer, store)
-    scorer.fingerprint = HashScorer().fingerprint
+    run = run_of(TALKED, HashScorer(fingerprint="another"), store)
+    run._fingerprint = HashScorer().fingerprint
     asked, go_on, answered = threading.Event(), threading.Event(), threading.Event()
     get = store.get
 

@@ -207,7 +207,7 @@ async def _try_out(scorer: ServerScorer) -> None:
     """Score the probe; hold what the server gives for the token that it would generate next as a prompt's
     against what it gave as the continuation's. Raises ServerError if they don't agree."""
     probe = chat_request(scorer.tokenizer, PROBE)
-    await score_once(scorer, probe)
+    scorer.signature = await score_once(scorer, probe)
     guess = await scorer.generate(probe)
     if guess is not None:
         again = await score_once(scorer, followed_by(probe, guess.token, guess.text))

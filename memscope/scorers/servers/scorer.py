@@ -85,6 +85,7 @@ class ServerScorer(abc.ABC):
     priority: int | None = None
     """Sent along where the server schedules by it, so that its other work goes first."""
     notes: list[str] = field(default_factory=list)
+    signature: LogProbs | None = None
     tokens_computed: int = 0
     sent: Sent = field(default_factory=Sent)
 
