@@ -89,6 +89,16 @@ class Run:
             reuse=self._scorer.reuses_prefix,
         )
 
+    def tokens_in_all(self) -> int:
+        """Tokens that scoring everything from the start puts through the model."""
+        responses = len(self.matrix.responses)
+        return self.plan.tokens_to_compute(
+            self.plan.possible(),
+            np.ones(responses, np.bool_),
+            np.full(responses, len(self._repeats())),
+            reuse=self._scorer.reuses_prefix,
+        )
+
     async def recall(self) -> tuple[int, ...]:
         """Fill in whatever the store knows already; the rows that got a number.
 

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from memscope.activity import Activities
 from memscope.conversation.model import Conversation
+from memscope.database import FILE
 from memscope.errors import MemscopeError, ModelError
 from memscope.prompt import Prompt, build_prompt
 from memscope.scorers import open_scorer
 from memscope.scorers.base import LogProbs, Scorer
 from memscope.scoring.matrix import Metric, ScoreMatrix
-from memscope.scoring.plan import Plan, Rows, each_alone
+from memscope.scoring.plan import Cost, Plan, Rows, each_alone
 from memscope.scoring.run import Change, Run
 from memscope.settings import ScorerChoice, cache_dir
 from memscope.store import Store
@@ -33,9 +34,6 @@ class TokenView:
     with_all: LogProbs
     without: LogProbs | None
     totals_only: bool = False
-
-
-_NOT_PREPARED = "The conversation is not prepared for scoring yet."
 
 
 class Session:
@@ -74,14 +72,22 @@ class Session:
 
     @property
     def scorer_label(self) -> str:
-        """The model and the kind of scorer, empty before `prepare`."""
-        return "" if self.scorer is None else f"{self.scorer.model} {self.scorer.name}"
+        """The model, the kind of scorer, and whether it is only approximate; empty before `prepare`."""
+        if self.scorer is None:
+            return ""
+        return f"{self.scorer.model} {self.scorer.name}{'' if self.scorer.exact else ', approximate'}"
+
+    @property
+    def cost(self) -> Cost | None:
+        """What scoring everything takes with this scorer; None before `prepare`."""
+        if self.run is None:
+            return None
+        return Cost(self.run.plan.cost.tokens_naive, self.run.tokens_in_all())
 
     @property
     def noise_floor(self) -> float | None:
         """The largest noise of any response, in nats; None while none is known."""
-        noise = self.matrix.noise
-        return None if np.isnan(noise).all() else float(np.nanmax(noise))
+        return self.matrix.noise_floor
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -111,7 +117,7 @@ class Session:
         self._stop.clear()
         try:
             if self._store is None:
-                self._store = await asyncio.to_thread(Store, cache_dir() / "scores.sqlite")
+                self._store = await asyncio.to_thread(Store, cache_dir() / FILE)
             if self._store.problem:
                 self.activities.notify(self._store.problem)
             with self.activities.track("opening the model"):
@@ -127,20 +133,25 @@ class Session:
             raise
         self.scorer, self.run, self.matrix = scorer, run, run.matrix
 
+    def prepared_run(self) -> Run:
+        """The run of the full matrix. Raises MemscopeError if not prepared."""
+        if self.run is None:
+            raise MemscopeError("The conversation is not prepared for scoring yet.")
+        return self.run
+
     async def run_without(self, rows: Rows, keys: Sequence[str]) -> Run:
         """Another run over the same prompt, whose rows leave out several memories each and are named `keys`;
         it knows what the store knows. Raises MemscopeError if not prepared."""
-        if self.run is None or self.scorer is None or self._store is None:
-            raise MemscopeError(_NOT_PREPARED)
-        run = await asyncio.to_thread(self._plan, self.run.plan.prompt, rows, keys, self.scorer, self._store)
+        prompt = self.prepared_run().plan.prompt
+        assert self.scorer is not None
+        assert self._store is not None
+        run = await asyncio.to_thread(self._plan, prompt, rows, keys, self.scorer, self._store)
         await run.recall()
         return run
 
     def score(self, *, fresh: bool = False, only: NDArray[np.bool_] | None = None) -> AsyncGenerator[Change]:
         """Score what is missing, or everything again: `Run.score`. Raises MemscopeError if not prepared."""
-        if self.run is None:
-            raise MemscopeError(_NOT_PREPARED)
-        return self.run.score(fresh=fresh, only=only)
+        return self.prepared_run().score(fresh=fresh, only=only)
 
     async def token_view(self, response: int, memory: int | None) -> TokenView | None:
         """A response's tokens with all memories and without one; None while its baseline is unknown."""

@@ -91,11 +91,12 @@ class MemscopeApp(App[None]):
 
     @property
     def cost(self) -> str:
-        """What scoring takes, once it is known."""
-        plan = self.session.plan
-        if plan is None:
+        """What scoring everything takes, once it is known, and what it would take without any reuse."""
+        cost = self.session.cost
+        if cost is None:
             return ""
-        return f"{plan.cost.tokens_needed:,} tokens ({plan.cost.tokens_naive:,} naive)"
+        naive = f" ({cost.tokens_naive:,} naive)" if cost.tokens_needed < cost.tokens_naive else ""
+        return f"{cost.tokens_needed:,} tokens{naive}"
 
     @property
     def idle(self) -> str:

@@ -43,13 +43,6 @@ class Cost:
     tokens_naive: int
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What the screen reads of a plan."""
-
-    cost: Cost
-
-
 def conversation(
     memories: int = 4,
     responses: int = 6,
@@ -95,7 +88,7 @@ class FakeSession:
     logprobs: dict[tuple[int, int], tuple[NDArray[np.float32], NDArray[np.float32]]]
     activities: Activities = field(default_factory=Activities)
     metric: Metric = Metric.SIGNED
-    plan: Plan | None = None
+    cost: Cost | None = None
     scorer_label: str = ""
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     model: asyncio.Event = field(default_factory=asyncio.Event)
@@ -119,7 +112,7 @@ class FakeSession:
             await self.model.wait()
             if self.problem:
                 raise MemscopeError(self.problem)
-        self.plan = Plan(Cost(43_500, 81_800))
+        self.cost = Cost(43_500, 81_800)
         self.scorer_label = "SmolLM2-135M-Instruct embedded"
 
     async def score(self, *, fresh: bool = False) -> AsyncGenerator[Change]:
@@ -156,7 +149,7 @@ class FakeSession:
 
     def tokens_missing(self) -> int | None:
         """A thousand a row."""
-        if self.plan is None:
+        if self.cost is None:
             return None
         return 1000 * int((self.matrix.states == CellState.PENDING).any(axis=1).sum())
 
