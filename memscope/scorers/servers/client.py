@@ -31,7 +31,7 @@ _LATER = frozenset({408, 409, 425, 429})
 
 
 class ServerError(ScorerError):
-    """A request that a server did not answer well; `status` is the HTTP status if there was one."""
+    """A request that a server did not answer well; `status` is the HTTP status if there was an answer."""
 
     def __init__(
         self,
@@ -188,7 +188,8 @@ def decode(answer: bytes, type_: type[T], server: str) -> T:
     try:
         return msgspec.json.decode(answer, type=type_)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise ServerError(f"{server} answered something else than it should: {error}") from error
+        reason = f"{server} answered something else than it should: {error}"
+        raise ServerError(reason, status=httpx.codes.OK) from error
 
 
 def _base(url: str) -> str:

@@ -30,7 +30,8 @@ from memscope.settings import ScorerChoice
 TOLERANCE = 0.5
 """Nats by which a token's log-probability in a prompt may differ from that as a continuation: servers differ
 from themselves by up to 0.36 nats a token, an answer about other tokens differs by more."""
-_ASSUMED_CONTEXT = 4096
+_UNKNOWN = 4096
+"""A context length in tokens until another one is known."""
 _SERIAL = 2.5
 """Where four prompts at once take so many times as long as one, the server works at them one by one."""
 _FEW, _MANY = 4, 8
@@ -60,10 +61,10 @@ async def _open(client: ServerClient, choice: ScorerChoice) -> ServerScorer:
     if choice.kind is not None:
         kinds: tuple[str, ...] = (choice.kind,)
     elif product is not None and not product.kinds:
-        raise ModelError(explain(client.label, product, []))
+        raise ModelError(explain(client.label, product, {}))
     else:
         kinds = product.kinds if product is not None else tuple(_OPENERS)
-    refusals: list[str] = []
+    refusals: dict[str, str] = {}
     for kind in kinds:
         try:
             scorer = await _OPENERS[kind](client, choice)
@@ -72,30 +73,33 @@ async def _open(client: ServerClient, choice: ScorerChoice) -> ServerScorer:
         except ServerError as error:
             if error.status in (401, 403) or (error.status is None and not error.final):
                 raise
-            refusals.append(f"{kind}: {error}")
+            refusals[kind] = str(error).removeprefix(client.label).strip()
     raise ModelError(explain(client.label, product, refusals))
 
 
 async def _open_vllm(client: ServerClient, choice: ScorerChoice) -> ServerScorer:
     served = await served_model(client, choice.model)
     tokenizer = await asyncio.to_thread(_vllm_tokenizer, client, served, choice.tokenizer)
+    scorer = await _with_priority(VllmScorer(client, served, tokenizer, _UNKNOWN), _YIELDING)
     # with a prompt as long as the context there would be no room for the one token to generate
-    scorer = VllmScorer(client, served, tokenizer, choice.context or _told(client, served) - 1)
-    return await _with_priority(scorer, _YIELDING)
+    scorer.context_length = choice.context or _told(client, served) - 1
+    return scorer
 
 
 async def _open_sglang(client: ServerClient, choice: ScorerChoice) -> ServerScorer:
     served = await served_model(client, choice.model)
     info = await model_info(client)
-    name = choice.tokenizer or (info and (info.tokenizer_path or info.model_path)) or served.model
+    if info is None:
+        raise ServerError(f"{client.label} has no /model_info", status=404, final=True)
+    name = choice.tokenizer or info.tokenizer_path or info.model_path or served.model
     tokenizer = await asyncio.to_thread(_folder_tokenizer, name)
     told = await server_info(client)
-    context = choice.context or told.max_req_input_len or _told(client, served) - 1
-    scorer = SglangScorer(client, served, tokenizer, context)
+    scorer = SglangScorer(client, served, tokenizer, _UNKNOWN)
     scorer.served = await scorer.identify()
     if told.enable_priority_scheduling:
         scorer.priority = _YIELDING if told.schedule_low_priority_values_first else -_YIELDING
     await _try_out(scorer)
+    scorer.context_length = choice.context or told.max_req_input_len or _told(client, served) - 1
     return scorer
 
 
@@ -128,7 +132,12 @@ async def _open_score(client: ServerClient, choice: ScorerChoice) -> ServerScore
                 raise
     notes.append("It takes messages, not tokens: counts of tokens are counts of words.")
     by_messages = MessagesScorer(client, served, MessagesTokenizer(), context, notes=notes)
-    await _try_out(by_messages)
+    try:
+        await _try_out(by_messages)
+    except ServerError as error:
+        if choice.model is None and error.status is not None:
+            raise ServerError(f"{error} (--model names the model)", status=error.status) from error
+        raise
     return by_messages
 
 
@@ -155,8 +164,8 @@ def _context(client: ServerClient, choice: ScorerChoice, served: Served) -> tupl
     if known:
         return known, []
     told = f"{client.label} does not tell its context length"
-    note = f"{told}: {_ASSUMED_CONTEXT:,} tokens are assumed; --context sets it."
-    return _ASSUMED_CONTEXT, [note]
+    note = f"{told}: {_UNKNOWN:,} tokens are assumed; --context sets it."
+    return _UNKNOWN, [note]
 
 
 def _folder_of(served: Served) -> str | None:

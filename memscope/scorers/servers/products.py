@@ -1,5 +1,6 @@
 """Which program a server is, told by what it says of itself, and what can be had from it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,10 +49,15 @@ async def recognise(client: ServerClient) -> Product | None:
     return None
 
 
-def explain(label: str, product: Product | None, refusals: list[str]) -> str:
-    """Why a server can't score, and what would do instead, in one sentence."""
-    what = f"{label} is {product.name}, which" if product else f"{label}"
-    reasons = f" ({'; '.join(refusals)})" if refusals else ""
+def explain(label: str, product: Product | None, refusals: Mapping[str, str]) -> str:
+    """Why a server can't score, by the reasons of the kinds of scorers that were tried, and what would do
+    instead, in one sentence."""
+    what = f"{label} is {product.name}, which" if product else label
+    kinds: dict[str, list[str]] = {}
+    for kind, reason in refusals.items():
+        kinds.setdefault(reason, []).append(kind)
+    said = "; ".join(f"{', '.join(of_reason)}: {reason}" for reason, of_reason in kinds.items())
+    reasons = f" in any way known here ({said})" if said else ""
     return (
         f"{what} gives no log-probabilities of a prompt's tokens{reasons}; serve the model with vLLM or"
         " SGLang, or score on this machine with --scorer transformers or the embedded model."
