@@ -66,7 +66,9 @@ async def _log_probabilities(scorer: Scorer) -> str:
     """Whether a prompt's come back for the tokens sent, and whether one agrees with what is generated."""
     probe = chat_request(scorer.tokenizer, PROBE)
     scored = await score_once(scorer, probe)
-    what = f"of {len(scored)} tokens" if scorer.per_token else "the total of a response only"
+    if not scorer.per_token:
+        return f"the total of a response only: {scored[0]:.4f} nats"
+    what = f"of {len(scored)} tokens"
     guess = await scorer.generate(probe) if isinstance(scorer, ServerScorer) else None
     if guess is None:
         return f"right: {what}, length and ids as sent"

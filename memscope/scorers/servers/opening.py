@@ -48,11 +48,12 @@ async def open_server(choice: ScorerChoice, url: str, activities: Activities) ->
     client = ServerClient(url, api_key=choice.api_key, timeout=choice.timeout)
     try:
         with activities.track(f"asking {client.label}"):
-            return await _open(client, choice)
-    except BaseException as error:
+            try:
+                return await _open(client, choice)
+            except ServerError as error:
+                raise ModelError(f"{error}.") from error
+    except BaseException:
         await client.aclose()
-        if isinstance(error, ServerError):
-            raise ModelError(f"{error}.") from error
         raise
 
 
@@ -71,7 +72,8 @@ async def _open(client: ServerClient, choice: ScorerChoice) -> ServerScorer:
             await _settle_concurrency(scorer, choice)
             return scorer
         except ServerError as error:
-            if error.status in (401, 403) or (error.status is None and not error.final):
+            unreachable = error.status is None and not error.final
+            if unreachable or error.status in (401, 403) or (product is not None and product.kinds):
                 raise
             refusals[kind] = str(error).removeprefix(client.label).strip()
     raise ModelError(explain(client.label, product, refusals))
@@ -179,9 +181,8 @@ def _folder_tokenizer(name: str) -> ChatTokenizer:
     try:
         return FolderTokenizer(fetch_folder(name, TOKENIZER_FILES))
     except ModelError as error:
-        raise ServerError(
-            f"the tokenizer is not known; give it with --tokenizer: {error}", final=True
-        ) from error
+        reason = f"no tokenizer is known here (--tokenizer gives one): {str(error).rstrip('.')}"
+        raise ServerError(reason, final=True) from error
 
 
 def _vllm_tokenizer(client: ServerClient, served: Served, name: str | None) -> ChatTokenizer:

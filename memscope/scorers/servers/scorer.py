@@ -177,8 +177,8 @@ async def served_model(client: ServerClient, model: str | None) -> Served:
     chosen = [card for card in cards if model in (None, card.id)]
     if not chosen or (model is None and len({card.root or card.id for card in chosen}) > 1):
         names = ", ".join(card.id for card in cards[:8]) or "no model"
-        asked = f"not {model}" if model else "several models"
-        raise ServerError(f"{client.label} serves {asked}: choose one with --model ({names})", final=True)
+        what = f"does not serve {model}" if model else "serves several models" if cards else "serves nothing"
+        raise ServerError(f"{client.label} {what}: choose with --model ({names})", final=True)
     card = chosen[0]
     length = card.max_model_len or card.context_length
     identity = (card.id, card.root or "", card.owned_by, str(length or ""))

@@ -67,8 +67,10 @@ class SglangScorer(ServerScorer):
         """The served model, with the version of its weights."""
         served = await served_model(self.client, self.model)
         info = await model_info(self.client)
-        told = () if info is None else (info.model_path, info.weight_version or "")
-        return replace(served, identity=(*served.identity, *told))
+        if info is None:
+            return served
+        told = info.model_path, info.weight_version or ""
+        return replace(served, identity=(*served.identity, *told), root=info.model_path)
 
     async def generate(self, request: ScoreRequest) -> Guess | None:
         """The most probable token after a prompt."""
