@@ -17,7 +17,8 @@ from memscope.tui.safe import printable
 READING = """A cell says how much less probable a response is when one memory is left out, in nats.
 Positive (orange, ░▒▓█ or +): the memory made the agent say it.
 Negative (purple, ╌─═≡ or -): the memory spoke against it.
-·  within the noise, or under 1/64 of the range
+·  under 0.01 nats, or under 1/64 of the range
+~  below three times the noise of its response: may be nothing but noise
 /  not scored yet     …  being scored     ?  failed
 Blank: the memory enters after the response, so nothing can be said.
 The range stays until you score again or change the metric; beyond it a cell is drawn as strongest.

@@ -270,7 +270,7 @@ class ResponseScreen(SessionScreen[Cell]):
         if tokens is None or at is None:
             return f"{key}: {state}"
         if tokens.totals_only:
-            return f"{key}: {state} · this scorer gives only the total of a response, not its tokens"
+            return f"{key}: {state} · this scorer gives totals only, no tokens"
         token = printable(tokens.tokens[at]).replace("\n", "⏎")
         said, where = f"“{token}” {tokens.with_all[at]:.2f} with", f"token {at + 1} of {len(tokens.tokens)}"
         if tokens.without is None:
