@@ -21,7 +21,7 @@ from memscope.scorers.embedded.folder import ModelFolder
 from memscope.scorers.embedded.pull import find_model
 from memscope.scorers.embedded.scorer import EmbeddedScorer
 from memscope.scoring.matrix import ScoreMatrix
-from memscope.scoring.plan import Plan
+from memscope.scoring.plan import Plan, each_alone
 from memscope.scoring.run import Run
 from memscope.store import Store
 
@@ -49,7 +49,7 @@ async def main() -> None:
     folder = ModelFolder(find_model(None, Activities()))
     scorers = {reuse: EmbeddedScorer(folder, reuse=reuse) for reuse in (True, False)}
     prompt = build_prompt(conversation, scorers[True].tokenizer)
-    plan = Plan(prompt, len(conversation.memories), folder.config.context_length)
+    plan = Plan(prompt, each_alone(len(conversation.memories)), folder.config.context_length)
     keys = [memory.key for memory in conversation.memories]
     seconds: dict[bool, list[float]] = {True: [], False: []}
     tokens: dict[bool, int] = {}

@@ -5,6 +5,7 @@ import io
 import os
 import shutil
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from memscope.errors import InputError, MemscopeError, NothingToScoreError
+from memscope.score_command import Mode, check_mode, mode_options, score_session, take_mode
 
 if TYPE_CHECKING:
     from memscope.conversation.model import Conversation
     from memscope.scoring.session import Session
 
 METRICS = ("signed", "clamped", "token-clamped")
-FAILED_ALL, FAILED_SOME, INTERRUPTED = 1, 3, 130
+INTERRUPTED = 130
 
 _SCORER_OPTIONS = (
     click.option(
@@ -101,27 +103,52 @@ def demo(metric: str | None, **scorer: Any) -> int:
 
 @cli.command()
 @click.argument("path")
-@click.option("--json", "json_path", metavar="FILE|-", help="Write the matrix as JSON instead of a table.")
+@click.option("--json", "json_path", metavar="FILE|-", help="Write JSON instead of a table.")
+@mode_options
 @_scorer_options
 @_metric
 @_fresh
-def score(path: str, json_path: str | None, metric: str | None, fresh: bool, **scorer: Any) -> int:
+def score(path: str, json_path: str | None, metric: str | None, fresh: bool, **options: Any) -> int:
     """Score a conversation and print which memory each response needed."""
-    from memscope.export import check_target, to_json, write_file
-    from memscope.report import report
+    from memscope.export import check_target, write_file
 
-    session = _open_session(path, metric, scorer)
+    mode = take_mode(options)
+    session = _open_session(path, metric, options)
     if json_path is not None and json_path != "-":
         check_target(session, Path(json_path))
-    status = _score(session, fresh)
-    if json_path is None:
-        click.echo(report(session, shutil.get_terminal_size((120, 24)).columns), nl=False)
-    elif json_path == "-":
-        click.echo(to_json(session), nl=False)
-    else:
-        write_file(Path(json_path), to_json(session))
+    check_mode(session, mode, json_path)
+    scored = score_session(session, mode, fresh=fresh)
+    if json_path == "-":
+        click.echo(scored.document(), nl=False)
+    elif json_path is not None:
+        write_file(Path(json_path), scored.document())
         _wrote(session, json_path)
-    return status
+    elif scored.problem is None:
+        click.echo(scored.table(shutil.get_terminal_size((120, 24)).columns), nl=False)
+    if scored.problem is not None:
+        raise NothingToScoreError(scored.problem)
+    return scored.status
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
+def ledger(as_json: bool) -> int:
+    """The memories that `memscope score --incremental` has scored, by weight."""
+    from datetime import UTC, datetime
+
+    from memscope.documents import encoded, ledger_document
+    from memscope.report import ledger_report
+    from memscope.score_command import read_ledger
+
+    entries = read_ledger()
+    if as_json:
+        click.echo(encoded(ledger_document(entries)), nl=False)
+    elif entries:
+        width = shutil.get_terminal_size((120, 24)).columns
+        click.echo(ledger_report(entries, datetime.now(UTC), width), nl=False)
+    else:
+        click.echo("The ledger is empty; `memscope score PATH --incremental` fills it.", err=True)
+    return 0
 
 
 @cli.command()
@@ -139,10 +166,40 @@ def export(path: str, target: str, metric: str | None, fresh: bool, **scorer: An
 
     session = _open_session(path, metric, scorer)
     check_export(session, Path(target))
-    status = _score(session, fresh)
+    scored = score_session(session, Mode(), fresh=fresh)
     write(session, Path(target))
     _wrote(session, target)
-    return status
+    return scored.status
+
+
+@cli.command()
+@_scorer_options
+def check(**scorer: Any) -> int:
+    """Try a scorer, by default the embedded model, and say what it can do."""
+    from memscope.activity import Activities
+    from memscope.progress import show_progress
+    from memscope.scorers import open_scorer
+    from memscope.scorers.check import check as look
+    from memscope.settings import scorer_choice
+    from memscope.text import fit, printable
+
+    choice = scorer_choice(**scorer)
+    activities = Activities()
+
+    async def run() -> None:
+        opened = await open_scorer(choice, activities, threading.Event())
+        try:
+            with activities.track("checking"):
+                async for name, finding in look(opened):
+                    click.echo(f"{fit(name, 20)}{printable(finding)}")
+        finally:
+            await opened.aclose()
+
+    if choice.warning:
+        click.echo(choice.warning, err=True)
+    with show_progress(activities):
+        asyncio.run(run())
+    return 0
 
 
 @cli.group()
@@ -204,35 +261,6 @@ def _read(path: str) -> "Conversation":
 
         path = str(demo_path())
     return read_conversation(path)
-
-
-def _score(session: "Session", fresh: bool) -> int:
-    """Score with progress on standard error; the exit status that the matrix deserves."""
-    from memscope.conversation.rules import HOW_TO_MARK
-    from memscope.progress import show_progress
-    from memscope.scoring.matrix import CellState
-
-    path = session.conversation.source.path
-    if not session.conversation.memories:
-        raise NothingToScoreError(f"{path} holds no memories. {HOW_TO_MARK}")
-    if not session.conversation.responses:
-        raise NothingToScoreError(f"{path} holds no response of the agent to score.")
-
-    async def run() -> None:
-        try:
-            await session.prepare()
-            async for _ in session.score(fresh=fresh):
-                pass
-        finally:
-            await session.aclose()
-
-    with show_progress(session.activities):
-        asyncio.run(run())
-    scored, failed = session.matrix.count(CellState.SCORED), session.matrix.count(CellState.FAILED)
-    if not scored and not failed:
-        why = " ".join(("no response follows a memory within the model's context.", *session.notes))
-        raise NothingToScoreError(f"{path} has nothing to score: {why}")
-    return (FAILED_SOME if scored else FAILED_ALL) if failed else 0
 
 
 def _show(path: str, metric: str | None, scorer: dict[str, Any], *, score_at_once: bool) -> int:

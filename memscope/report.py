@@ -1,13 +1,17 @@
-"""A scored matrix as text that a person can read: memories by weight, responses by dependence, top cells."""
+"""What was scored as text that a person can read: tables in printable lines, values in nats."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
+from memscope.ledger import LedgerEntry
 from memscope.scoring.matrix import NOISE_FACTOR, CellState
+from memscope.scoring.modes import IncrementalScore, MemoryScore, Outcome, Training
 from memscope.scoring.session import Session
 from memscope.text import cells, fit, one_line
+from memscope.wording import age
 
 _LEAST_WIDTH = 60
 _STRONGEST = 10
@@ -17,18 +21,45 @@ _NOISE = "~"
 
 
 def report(session: Session, width: int) -> str:
-    """The matrix of a prepared session in printable lines of at most `width` (60 or more) cells; values are
-    in nats."""
-    return "\n".join(line.rstrip() for line in _lines(session, max(width, _LEAST_WIDTH))) + "\n"
+    """The matrix of a prepared session in lines of at most `width` (60 or more) cells."""
+    return _text(_lines(session, max(width, _LEAST_WIDTH)))
+
+
+def memory_report(session: Session, score: MemoryScore, width: int) -> str:
+    """One memory of a prepared session and what it did to each response, in lines as of `report`."""
+    return _text(_memory_lines(session, score, max(width, _LEAST_WIDTH)))
+
+
+def incremental_report(
+    session: Session, results: Sequence[IncrementalScore], notes: Sequence[str], width: int
+) -> str:
+    """The memories that were due in a prepared session, in lines as of `report`, with `notes` at the end."""
+    return _text(_incremental_lines(session, results, notes, max(width, _LEAST_WIDTH)))
+
+
+def training_report(session: Session, training: Training, width: int) -> str:
+    """Training candidates of a prepared session, in lines as of `report`."""
+    return _text(_training_lines(session, training, max(width, _LEAST_WIDTH)))
+
+
+def ledger_report(entries: Sequence[LedgerEntry], now: datetime, width: int) -> str:
+    """The entries of the ledger in their order, in lines as of `report`."""
+    return _text(_ledger_lines(entries, now, max(width, _LEAST_WIDTH)))
+
+
+def _text(lines: Iterator[str]) -> str:
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _title(session: Session, what: str, width: int) -> str:
+    title, metric = session.conversation.source.title, session.metric
+    return fit(f"{title} · {what} · {session.scorer_label} · {metric} divergence in nats", width)
 
 
 def _lines(session: Session, width: int) -> Iterator[str]:
-    matrix, source = session.matrix, session.conversation.source
+    matrix = session.matrix
     memories, responses = matrix.shape
-    size = f"{memories} memories x {responses} responses"
-    yield fit(
-        f"{source.title} · {size} · {session.scorer_label} · {session.metric} divergence in nats", width
-    )
+    yield _title(session, f"{memories} memories x {responses} responses", width)
     yield ""
     yield "Memories by weight"
     yield from _memories(session, width)
@@ -38,25 +69,102 @@ def _lines(session: Session, width: int) -> Iterator[str]:
     yield ""
     yield "Strongest cells"
     yield from _strongest(session, width)
-    if matrix.errors:
+    errors = [(matrix.keys[memory], reason) for memory, reason in matrix.errors.items()]
+    yield from _reasons("Failed", errors, width)
+    noisy = bool(matrix.within_noise(session.metric).any())
+    yield from _ending(session.noise_floor if noisy else None, session.notes, width)
+
+
+def _memory_lines(session: Session, score: MemoryScore, width: int) -> Iterator[str]:
+    count = f"{len(score.responses)} response{'s' if len(score.responses) != 1 else ''}"
+    yield _title(session, f"memory {score.key} over {count}", width)
+    if score.divergence is not None:
         yield ""
-        yield "Failed"
-        yield from _failed(session, width)
-    noise_floor = session.noise_floor
-    if noise_floor is not None and matrix.within_noise(session.metric).any():
+        mark = _NOISE if score.within_noise else ""
+        total = f"  {mark}{score.divergence:+.2f} in all  "
+        text = session.conversation.memory_text(session.conversation.memories[_row(session, score)])
+        yield total + fit(text, width - cells(total))
+    yield ""
+    yield "Responses by divergence"
+    row = _row(session, score)
+    window = np.array(score.responses)
+    values, noise = (
+        session.matrix.values(session.metric)[row],
+        session.matrix.within_noise(session.metric)[row],
+    )
+    for at in _largest_first(values[window]):
+        yield _response(session, int(window[at]), _bar(values[window], at), values, noise, width)
+    if score.outcome is Outcome.FAILED and score.reason:
+        yield from _reasons("Failed", [(score.key, score.reason)], width)
+    noisy = bool(noise[window].any())
+    yield from _ending(session.noise_floor if noisy else None, session.notes, width)
+
+
+def _row(session: Session, score: MemoryScore) -> int:
+    return session.matrix.keys.index(score.key)
+
+
+def _incremental_lines(
+    session: Session, results: Sequence[IncrementalScore], notes: Sequence[str], width: int
+) -> Iterator[str]:
+    yield _title(session, f"{len(results)} of {len(session.matrix.keys)} memories due", width)
+    scored = [result for result in results if result.entry is not None]
+    if scored:
         yield ""
-        marked = f"{_NOISE} marks values below {NOISE_FACTOR:g} times the noise of their response"
-        yield from _wrapped(f"{marked} (at most {noise_floor:.2g} nats).", width)
-    for note in session.notes:
-        yield ""
-        yield from _wrapped(note, width)
+        yield "Memories by largest divergence"
+    values = np.array([result.divergence for result in scored], np.float64)
+    name = _name_width((result.key for result in scored), width)
+    for at in _largest_first(values):
+        result = scored[at]
+        assert result.response is not None
+        assert result.entry is not None
+        head = f"  {fit(result.key, name)} {_bar(values, at)} {_value(values[at], result.within_noise)}  "
+        times = f"{result.entry.times} time{'s' if result.entry.times > 1 else ''}"
+        weight = f"weight {result.entry.weight:.2f} · scored {times}"
+        tail = f"{_where(session, result.response)} · {weight}"
+        yield head + fit(tail, width - cells(head))
+    for title, outcome in (("Skipped", Outcome.SKIPPED), ("Failed", Outcome.FAILED)):
+        reasons = [(result.key, result.reason or "") for result in results if result.outcome is outcome]
+        yield from _reasons(title, reasons, width)
+    noisy = any(result.within_noise for result in scored)
+    yield from _ending(session.noise_floor if noisy else None, notes, width)
+
+
+def _training_lines(session: Session, training: Training, width: int) -> Iterator[str]:
+    yield _title(session, f"{len(training.candidates)} responses without any memory", width)
+    yield ""
+    yield "Training candidates by divergence"
+    values = np.full(len(session.matrix.responses), np.nan)
+    noise = np.zeros(values.shape, np.bool_)
+    for candidate in training.candidates:
+        if candidate.divergence is not None:
+            values[candidate.response] = candidate.divergence
+            noise[candidate.response] = candidate.within_noise
+    for candidate in training.candidates:
+        bar = _bar(values, candidate.response)
+        yield _response(session, candidate.response, bar, values, noise, width)
+    failed = [(f"entry {candidate.entry}", candidate.error or "") for candidate in training.candidates]
+    yield from _reasons("Failed", [one for one in failed if one[1]], width)
+    yield from _ending(training.noise_floor if noise.any() else None, session.notes, width)
+
+
+def _ledger_lines(entries: Sequence[LedgerEntry], now: datetime, width: int) -> Iterator[str]:
+    numbers = f"{'weight':>9}  {'last':>9}  {'scored':10}  {'times':>5}"
+    room = width - cells(numbers) - 4
+    model = min(max([5, *(cells(one_line(entry.model)) for entry in entries)]), room // 2)
+    name = min(max([6, *(cells(one_line(entry.key)) for entry in entries)]), room - model)
+    yield f"{fit('memory', name)}  {fit('model', model)}  {numbers}"
+    for entry in entries:
+        scored = fit(age((now - entry.last_scored).total_seconds()), 10)
+        numbers = f"{entry.weight:9.2f}  {entry.value:9.2f}  {scored}  {entry.times:5}"
+        yield f"{fit(entry.key, name)}  {fit(entry.model, model)}  {numbers}"
 
 
 def _memories(session: Session, width: int) -> Iterator[str]:
     matrix = session.matrix
     values, noise = matrix.values(session.metric), matrix.within_noise(session.metric)
     weights = matrix.weights(session.metric)
-    name = min(max((cells(one_line(key)) for key in matrix.keys), default=0), width // 3)
+    name = _name_width(matrix.keys, width)
     for m in _largest_first(weights):
         scored = np.flatnonzero(~np.isnan(values[m]))
         top = scored[np.argsort(-np.abs(values[m, scored]), kind="stable")][:3]
@@ -71,13 +179,20 @@ def _memories(session: Session, width: int) -> Iterator[str]:
 
 
 def _responses(session: Session, width: int) -> Iterator[str]:
-    matrix, conversation = session.matrix, session.conversation
-    dependence = matrix.dependence(session.metric)
+    dependence = session.matrix.dependence(session.metric)
+    noise = np.zeros(dependence.shape, np.bool_)
     for r in _largest_first(dependence):
-        entry = conversation.entries[matrix.responses[r]]
-        start = entry.said.strip() or "; ".join(f"calls {call.name}" for call in entry.tool_calls)
-        head = f"  {_where(session, r)} {_bar(dependence, r)} {_value(dependence[r])}  "
-        yield head + fit(start, width - cells(head))
+        yield _response(session, r, _bar(dependence, r), dependence, noise, width)
+
+
+def _response(
+    session: Session, r: int, bar: str, values: NDArray[np.float64], noise: NDArray[np.bool_], width: int
+) -> str:
+    """A line on one response, with its value of `values` [R] and whether that is `noise` [R]."""
+    entry = session.conversation.entries[session.matrix.responses[r]]
+    start = entry.said.strip() or "; ".join(f"calls {call.name}" for call in entry.tool_calls)
+    head = f"  {_where(session, r)} {bar} {_value(values[r], bool(noise[r]))}  "
+    return head + fit(start, width - cells(head))
 
 
 def _strongest(session: Session, width: int) -> Iterator[str]:
@@ -91,13 +206,33 @@ def _strongest(session: Session, width: int) -> Iterator[str]:
         yield head + fit(matrix.keys[m], width - cells(head))
 
 
-def _failed(session: Session, width: int) -> Iterator[str]:
-    """Each reason with the memories it hit."""
-    keys: dict[str, list[str]] = {}
-    for memory, reason in session.matrix.errors.items():
-        keys.setdefault(reason, []).append(session.matrix.keys[memory])
-    for reason, hit in keys.items():
-        yield from _wrapped(f"{', '.join(hit)}: {reason}", width, "  ")
+def _reasons(title: str, reasons: Sequence[tuple[str, str]], width: int) -> Iterator[str]:
+    """A section of (who, reason) pairs: each reason with all that it hit; none if there are none."""
+    if not reasons:
+        return
+    yield ""
+    yield title
+    hit: dict[str, list[str]] = {}
+    for who, reason in reasons:
+        hit.setdefault(reason, []).append(who)
+    for reason, those in hit.items():
+        yield from _wrapped(f"{', '.join(those)}: {reason}", width, "  ")
+
+
+def _ending(noise_floor: float | None, notes: Sequence[str], width: int) -> Iterator[str]:
+    """What the mark of noise means, if there is one, and the notes."""
+    if noise_floor is not None:
+        yield ""
+        marked = f"{_NOISE} marks values below {NOISE_FACTOR:g} times the noise of their response"
+        yield from _wrapped(f"{marked} (at most {noise_floor:.2g} nats).", width)
+    for note in notes:
+        yield ""
+        yield from _wrapped(note, width)
+
+
+def _name_width(keys: Iterable[str], width: int) -> int:
+    """How many cells a column of keys gets."""
+    return min(max((cells(one_line(key)) for key in keys), default=0), width // 3)
 
 
 def _largest_first(values: NDArray[np.float64]) -> list[int]:
@@ -119,8 +254,8 @@ def _bar(values: NDArray[np.float64], at: int) -> str:
     return fit(("▇" if values[at] > 0 else "▒") * length, _BAR)
 
 
-def _value(value: float) -> str:
-    return "       -" if np.isnan(value) else f"{value:8.2f}"
+def _value(value: float, noise: bool = False) -> str:
+    return f"{'-' if np.isnan(value) else (_NOISE if noise else '') + f'{value:.2f}':>8}"
 
 
 def _wrapped(text: str, width: int, indent: str = "") -> Iterator[str]:

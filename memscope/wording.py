@@ -1,8 +1,10 @@
 """Amounts, durations and activities in words, for the screen and the command line alike."""
 
 import math
+import re
 
 from memscope.activity import ActivitySnapshot, ActivityState
+from memscope.errors import InputError
 from memscope.text import one_line
 
 
@@ -24,6 +26,25 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def seconds_of(text: str, name: str) -> float:
+    """The seconds that `3600`, `90s`, `30m`, `1.5h` or `7d` says. Raises InputError beginning with `name`."""
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd]?)", text.strip())
+    if match is None:
+        raise InputError(f"{name} is {text!r}; it must be an age such as 3600, 90s, 30m, 12h or 7d.")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def age(seconds: float) -> str:
+    """How long ago: `just now`, `5 min ago`, `3 h ago`, `2 d ago`."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size:.0f} {unit} ago"
+    return "just now"
 
 
 def activity_line(activity: ActivitySnapshot) -> str:

@@ -130,6 +130,11 @@ class ScoreMatrix:
         """Each response's dependence on memory [R]: the sum of its scored cells, NaN where none is."""
         return _sum_scored(self.values(metric), axis=0)
 
+    @property
+    def noise_floor(self) -> float | None:
+        """The largest noise of any response, in nats; None while none is known."""
+        return None if np.isnan(self.noise).all() else float(np.nanmax(self.noise))
+
     def within_noise(self, metric: Metric) -> NDArray[np.bool_]:
         """Which scored cells [M, R] lie below `NOISE_FACTOR` times their response's noise."""
         below: NDArray[np.bool_] = np.abs(self.values(metric)) < NOISE_FACTOR * self.noise

@@ -115,6 +115,7 @@ class Session:
         if self.run is not None:
             return
         self._stop.clear()
+        scorer: Scorer | None = None
         try:
             if self._store is None:
                 self._store = await asyncio.to_thread(Store, cache_dir() / FILE)
@@ -128,8 +129,11 @@ class Session:
                 rows = each_alone(len(self.conversation.memories))
                 run = await asyncio.to_thread(self._plan, prompt, rows, self.matrix.keys, scorer, self._store)
                 await run.recall()
-        except asyncio.CancelledError:
-            self._stop.set()
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError):
+                self._stop.set()
+            if scorer is not None:
+                await scorer.aclose()
             raise
         self.scorer, self.run, self.matrix = scorer, run, run.matrix
 

@@ -5,12 +5,15 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import stamina
 
 from memscope import cli
+from memscope.ledger import Ledger
 from memscope.scoring import session as session_module
 from tests.scorers_fake import TALK, HashScorer, opening
 
@@ -87,3 +90,20 @@ def assert_sentence(outcome: Outcome, status: int, *parts: str) -> None:
     assert line.endswith(".")
     for part in parts:
         assert part in line
+
+
+def document(outcome: Outcome) -> dict[str, Any]:
+    """The JSON on standard output, read strictly."""
+
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)
+
+    found: dict[str, Any] = json.loads(outcome.out, parse_constant=refuse)
+    return found
+
+
+def record(tmp_path: Path, key: str, value: float, days: float, model: str = "hash") -> None:
+    """Enter a score of some days ago in the ledger."""
+    ledger = Ledger(tmp_path / "cache" / "scores.sqlite")
+    ledger.record(key, model, value, datetime.now(UTC) - timedelta(days=days), "earlier.jsonl")
+    ledger.close()

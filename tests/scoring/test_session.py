@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from memscope.activity import Activities, ActivityState
+from memscope.documents import matrix_document
 from memscope.errors import MemscopeError, ModelError
-from memscope.export import matrix_document
 from memscope.scorers.embedded.pull import DEFAULT_MODEL, installed
 from memscope.scoring import session as session_module
 from memscope.scoring.matrix import CellState, Metric
