@@ -19,8 +19,8 @@ from memscope.scoring.plan import Ablation, Plan
 from memscope.scoring.recognition import recognise
 from memscope.store import Store
 
-_ATTEMPTS = 8
-"""Tries of a request: with the waits between them about half a minute, in which a server may come back."""
+_ATTEMPTS = 12
+"""Tries of a request: with the waits between them about a minute, in which a server may come back."""
 _LONGEST_WAIT = 10.0
 """Seconds between two tries, unless the scorer asks for more."""
 _REPEATS = 2
