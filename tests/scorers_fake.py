@@ -151,13 +151,18 @@ def prepared(
 
 
 def scored(
-    talk: Conversation, cache: Path, scorer: HashScorer | None = None, metric: Metric = Metric.SIGNED
+    talk: Conversation,
+    cache: Path,
+    scorer: HashScorer | None = None,
+    metric: Metric = Metric.SIGNED,
+    *,
+    fresh: bool = False,
 ) -> Session:
     """A session scored to its end and closed."""
     session = prepared(talk, cache, scorer, metric)
 
     async def score() -> None:
-        async for _ in session.score():
+        async for _ in session.score(fresh=fresh):
             pass
 
     asyncio.run(score())

@@ -9,42 +9,17 @@ import numpy as np
 import pytest
 from numpy.lib.npyio import NpzFile
 
-from memscope.conversation.readers import read_conversation
 from memscope.demo import demo_path
-from memscope.scorers.embedded.pull import DEFAULT_MODEL, models_dir
 from memscope.scoring.matrix import CellState, Metric
 from memscope.scoring.session import Session
 
 FIXTURE = Path(__file__).parent / "fixtures" / "demo_reference.npz"
-
-pytestmark = pytest.mark.skipif(
-    not (models_dir() / DEFAULT_MODEL).is_dir(), reason="`memscope model pull` has not been run"
-)
 
 
 @pytest.fixture(scope="module")
 def reference() -> Iterator[NpzFile]:
     with np.load(FIXTURE) as arrays:
         yield arrays
-
-
-@pytest.fixture(scope="module")
-def scored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    """The demo, computed here and now: its store begins empty."""
-    with pytest.MonkeyPatch.context() as patch:
-        cache = tmp_path_factory.mktemp("cache")
-        (cache / "models").symlink_to(models_dir())
-        patch.setenv("MEMSCOPE_CACHE_DIR", str(cache))
-        session = Session(read_conversation(str(demo_path())))
-
-        async def score() -> None:
-            await session.prepare()
-            async for _ in session.score():
-                pass
-
-        asyncio.run(score())
-        yield session
-        session.close()
 
 
 def responses(session: Session) -> list[tuple[int, int]]:
@@ -65,31 +40,31 @@ def test_the_reference_is_of_this_demo(reference: NpzFile) -> None:
 
 
 def test_the_demo_scores_the_tokens_that_the_model_itself_would_read(
-    scored: Session, reference: NpzFile
+    demo: Session, reference: NpzFile
 ) -> None:
-    assert scored.plan is not None
-    prompt = scored.plan.prompt
-    for response, entry in responses(scored):
+    assert demo.plan is not None
+    prompt = demo.plan.prompt
+    for response, entry in responses(demo):
         assert prompt.ids[prompt.responses[response]].tolist() == reference[f"baseline/{entry}"].tolist()
 
 
-def test_every_token_agrees_within_a_thousandth_of_a_nat(scored: Session, reference: NpzFile) -> None:
-    for response, entry in responses(scored):
-        assert logprobs(scored, None, response) == pytest.approx(reference[f"logprobs/{entry}"], abs=1e-3)
-        for memory in range(len(scored.matrix.keys)):
-            if scored.matrix.states[memory, response] == CellState.SCORED:
+def test_every_token_agrees_within_a_thousandth_of_a_nat(demo: Session, reference: NpzFile) -> None:
+    for response, entry in responses(demo):
+        assert logprobs(demo, None, response) == pytest.approx(reference[f"logprobs/{entry}"], abs=1e-3)
+        for memory in range(len(demo.matrix.keys)):
+            if demo.matrix.states[memory, response] == CellState.SCORED:
                 without = reference[f"without/{memory}/{entry}"]
-                assert logprobs(scored, memory, response) == pytest.approx(without, abs=1e-3)
+                assert logprobs(demo, memory, response) == pytest.approx(without, abs=1e-3)
 
 
 @pytest.mark.parametrize("metric", list(Metric))
 def test_every_cell_agrees_within_a_hundredth_of_a_nat(
-    scored: Session, reference: NpzFile, metric: Metric
+    demo: Session, reference: NpzFile, metric: Metric
 ) -> None:
-    for response, entry in responses(scored):
-        for memory, value in enumerate(scored.matrix.values(metric)[:, response]):
+    for response, entry in responses(demo):
+        for memory, value in enumerate(demo.matrix.values(metric)[:, response]):
             if f"without/{memory}/{entry}" not in reference:
-                assert scored.matrix.states[memory, response] == CellState.IMPOSSIBLE
+                assert demo.matrix.states[memory, response] == CellState.IMPOSSIBLE
                 assert np.isnan(value)
                 continue
             drop = reference[f"logprobs/{entry}"].astype(float) - reference[f"without/{memory}/{entry}"]
@@ -101,13 +76,13 @@ def test_every_cell_agrees_within_a_hundredth_of_a_nat(
             assert value == pytest.approx(expected[metric], abs=1e-2)
 
 
-def test_the_demo_computes_exactly_the_tokens_of_the_formula(scored: Session) -> None:
+def test_the_demo_computes_exactly_the_tokens_of_the_formula(demo: Session) -> None:
     """T + sum(T - p_i - l_i), with T, p_i and l_i read off the owners of the tokens."""
-    assert scored.plan is not None
-    assert scored.run is not None
-    owners = scored.plan.prompt.memory
-    places = [np.flatnonzero(owners == memory) for memory in range(len(scored.matrix.keys))]
+    assert demo.plan is not None
+    assert demo.run is not None
+    owners = demo.plan.prompt.memory
+    places = [np.flatnonzero(owners == memory) for memory in range(len(demo.matrix.keys))]
     exact = len(owners) + sum(len(owners) - int(place[0]) - len(place) for place in places)
     naive = len(owners) + sum(len(owners) - len(place) for place in places)
-    assert scored.run.tokens_computed == scored.plan.cost.tokens_needed == exact
-    assert scored.plan.cost.tokens_naive == naive
+    assert demo.run.tokens_computed == demo.plan.cost.tokens_needed == exact
+    assert demo.plan.cost.tokens_naive == naive

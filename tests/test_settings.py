@@ -1,20 +1,21 @@
 """Where a setting comes from, and what is said about a configuration that can't be read."""
 
+import os
 from pathlib import Path
 
 import platformdirs
 import pytest
 
 from memscope.errors import InputError
-from memscope.settings import cache_dir, setting
+from memscope.settings import ScorerChoice, cache_dir, scorer_choice, setting
 
 
 @pytest.fixture(autouse=True)
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A configuration file of its own, and no variables."""
     monkeypatch.setattr(platformdirs, "user_config_dir", lambda app: str(tmp_path / app))
-    for name in ("MODEL", "METRIC", "CACHE_DIR"):
-        monkeypatch.delenv(f"MEMSCOPE_{name}", raising=False)
+    for name in [name for name in os.environ if name.startswith("MEMSCOPE_")]:
+        monkeypatch.delenv(name)
     (tmp_path / "memscope").mkdir()
     return tmp_path / "memscope" / "config.toml"
 
@@ -72,3 +73,101 @@ def test_a_folder_in_place_of_the_configuration_is_one_sentence(config: Path) ->
     config.mkdir()
     with pytest.raises(InputError, match=r"config.toml can't be read: Is a directory\.$"):
         setting("metric")
+
+
+class TestChoosingAScorer:
+    def test_without_settings_nothing_is_chosen(self) -> None:
+        assert scorer_choice() == ScorerChoice()
+
+    def test_flags_go_before_variables_and_variables_before_the_file(
+        self, config: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        config.write_text(
+            'scorer = "vllm"\nurl = "http://file"\nmodel = "file"\nconcurrency = 2\ntimeout = 1.5'
+        )
+        monkeypatch.setenv("MEMSCOPE_URL", "http://variable")
+        monkeypatch.setenv("MEMSCOPE_CONCURRENCY", "3")
+        found = scorer_choice(kind=None, model="flag")
+        assert (found.kind, found.url, found.model) == ("vllm", "http://variable", "flag")
+        assert (found.concurrency, found.timeout) == (3, 1.5)
+
+    @pytest.mark.parametrize("name", ["concurrency", "timeout", "context"])
+    @pytest.mark.parametrize("value", ["0", "-1", "many", "nan", "inf", "1e99"])
+    def test_a_number_must_be_above_zero(
+        self, name: str, value: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv(f"MEMSCOPE_{name.upper()}", value)
+        with pytest.raises(
+            InputError, match=rf"^The setting `{name}` is .*; it must be a number above zero\.$"
+        ):
+            scorer_choice()
+
+    @pytest.mark.parametrize("name", ["concurrency", "context"])
+    def test_a_count_must_be_whole(self, name: str) -> None:
+        with pytest.raises(InputError, match=rf"^The setting `{name}` is 2\.5; it must be a whole number\.$"):
+            scorer_choice(**{name: 2.5})
+
+    @pytest.mark.parametrize("line", ["timeout = true", "timeout = [1]", 'timeout = ""'])
+    def test_something_else_than_a_number_is_refused(self, config: Path, line: str) -> None:
+        config.write_text(line)
+        with pytest.raises(InputError, match="must be a number above zero"):
+            scorer_choice()
+
+
+class TestKey:
+    KEY = "sk-0123456789"
+
+    def test_the_variable_goes_before_the_file(self, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        config.write_text('api_key = "from the file"')
+        monkeypatch.setenv("MEMSCOPE_API_KEY", self.KEY)
+        assert scorer_choice().api_key == self.KEY
+
+    def test_the_file_is_read_where_there_is_no_variable(self, config: Path) -> None:
+        config.write_text(f'api_key = "{self.KEY}"')
+        config.chmod(0o600)
+        found = scorer_choice()
+        assert (found.api_key, found.warning) == (self.KEY, None)
+
+    @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
+    def test_a_file_that_others_can_read_is_warned_of(self, config: Path, mode: int) -> None:
+        config.write_text(f'api_key = "{self.KEY}"')
+        config.chmod(mode)
+        found = scorer_choice()
+        assert found.api_key == self.KEY
+        assert found.warning == f"Others can read the key in {config}; run `chmod 600` on that file."
+
+    def test_a_file_without_a_key_may_be_read_by_all(self, config: Path) -> None:
+        config.write_text('model = "smol"')
+        config.chmod(0o644)
+        assert scorer_choice().warning is None
+
+    def test_a_variable_makes_the_warning_needless(
+        self, config: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        config.write_text('api_key = "from the file"')
+        config.chmod(0o644)
+        monkeypatch.setenv("MEMSCOPE_API_KEY", self.KEY)
+        assert scorer_choice().warning is None
+
+    def test_white_space_around_it_is_left_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MEMSCOPE_API_KEY", f" {self.KEY}\n")
+        assert scorer_choice().api_key == self.KEY
+
+    @pytest.mark.parametrize("key", ["schlüssel", "a\nb", "a\x00b", "a\x7fb", "   "])
+    def test_one_that_can_not_be_sent_is_refused_without_showing_it(self, config: Path, key: str) -> None:
+        escaped = "".join(f"\\u{ord(character):04x}" for character in key)
+        config.write_text(f'api_key = "{escaped}"')
+        with pytest.raises(InputError) as refused:
+            scorer_choice()
+        sentence = f"`api_key` in {config} is not a key that can be sent: it must be printable ASCII text."
+        assert str(refused.value) == sentence
+
+    def test_one_that_is_no_text_is_refused_without_showing_it(self, config: Path) -> None:
+        config.write_text("api_key = 123456789")
+        with pytest.raises(InputError) as refused:
+            scorer_choice()
+        assert str(refused.value) == f"{config}: `api_key` must be text."
+
+    def test_it_is_not_shown(self, config: Path) -> None:
+        config.write_text(f'api_key = "{self.KEY}"')
+        assert self.KEY not in repr(scorer_choice())

@@ -9,7 +9,7 @@ import numpy as np
 
 from memscope.errors import ModelError, ScorerError
 from memscope.scorers.base import Scorer, ScoreRequest
-from memscope.scorers.probe import PROBE, chat_request, followed_by, score_once
+from memscope.scorers.probe import PROBE, chat_request, score_once
 from memscope.scorers.servers.products import recognise
 from memscope.scorers.servers.scorer import ServerScorer
 
@@ -69,12 +69,13 @@ async def _log_probabilities(scorer: Scorer) -> str:
     if not scorer.per_token:
         return f"the total of a response only: {scored[0]:.4f} nats"
     what = f"of {len(scored)} tokens"
-    guess = await scorer.generate(probe) if isinstance(scorer, ServerScorer) else None
-    if guess is None:
+    guessed = await scorer.guessed(probe) if isinstance(scorer, ServerScorer) else None
+    if guessed is None:
         return f"right: {what}, length and ids as sent"
-    again = await score_once(scorer, followed_by(probe, guess.token, guess.text))
+    prompt, logprob = guessed
+    again = await score_once(scorer, prompt)
     return (
-        f"right: {what}, length and ids as sent; a generated token had {guess.logprob:.4f} nats and as a"
+        f"right: {what}, length and ids as sent; a generated token had {logprob:.4f} nats and as a"
         f" prompt's {again[-1]:.4f}"
     )
 
@@ -86,9 +87,9 @@ async def _reuse(scorer: Scorer) -> str:
     await score_once(scorer, replace(first, keep=True))
     before = scorer.tokens_computed
     began = time.monotonic()
-    changed = first.ids.copy()
-    changed[shared:] = np.roll(changed[shared:], 1)
-    await score_once(scorer, replace(first, ids=changed, shared=shared))
+    order = [*range(shared), *np.roll(np.arange(shared, len(first.ids)), 1).tolist()]
+    texts = tuple(first.texts[at] for at in order)
+    await score_once(scorer, replace(first, ids=first.ids[order], texts=texts, shared=shared))
     computed, seconds = scorer.tokens_computed - before, time.monotonic() - began
     reused = len(first.ids) - computed
     told = f"yes: {reused} of" if reused else "no: none of"

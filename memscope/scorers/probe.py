@@ -38,6 +38,11 @@ def chat_request(
     )
 
 
+def beginning(request: ScoreRequest, length: int) -> ScoreRequest:
+    """The first tokens of a request, of which none is scored."""
+    return ScoreRequest(request.ids[:length], (), texts=request.texts[:length])
+
+
 def followed_by(request: ScoreRequest, token: int, text: str) -> ScoreRequest:
     """A request with one token more, which alone is scored."""
     ids = np.append(request.ids, np.int32(token))

@@ -90,8 +90,8 @@ class _Sglang:
 class _Echo:
     def __init__(self, choice: dict[str, Any], generated: int) -> None:
         self._choice = choice
-        self._arrays: dict[str, list[Any]] = choice["logprobs"]
-        self._count = len(self._arrays["tokens"]) - generated
+        self._arrays: dict[str, list[Any]] = choice["logprobs"] or {"tokens": [], "token_logprobs": []}
+        self._count = max(0, len(self._arrays["tokens"]) - generated)
 
     def __len__(self) -> int:
         return self._count

@@ -19,10 +19,11 @@ _POLL = 0.01
 
 @dataclass
 class Request:
-    """A request as it came; `scoring` is its number among the scoring requests, from 1, or 0 if it is none.
+    """A request as it came, and when, by the monotonic clock.
 
-    `body` is the decoded JSON, or None where there is none. `status` is what was answered, 0 until then and
-    where no whole answer was sent; `left` says that the client had gone before it.
+    `scoring` is its number among the scoring requests, from 1, or 0 if it is none; `body` the decoded JSON,
+    or None where there is none; `status` what was answered, 0 until then and where no whole answer was sent;
+    `left` says that the client had gone before it.
     """
 
     method: str
@@ -34,6 +35,7 @@ class Request:
     number: int = 0
     scoring: int = 0
     connection: int = 0
+    at: float = field(default_factory=time.monotonic)
     status: int = 0
     left: bool = False
 

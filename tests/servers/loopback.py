@@ -72,6 +72,11 @@ class Loopback:
         return happened()
 
     @property
+    def open_connections(self) -> int:
+        """How many connections are open now."""
+        return 0 if self._http is None else self._http.open_connections
+
+    @property
     def port(self) -> int:
         return self._port
 
@@ -183,6 +188,11 @@ class _Http(ThreadingHTTPServer):
     def forget(self, connection: socket.socket) -> None:
         with self._lock:
             self._open.pop(connection, None)
+
+    @property
+    def open_connections(self) -> int:
+        with self._lock:
+            return len(self._open)
 
     def close_connections(self) -> None:
         with self._lock:

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from memscope.scorers.base import TemplateRefusedError
 from tests.servers.exchange import Answer, Request, as_json
 from tests.servers.model import (
     CREATED,
@@ -213,7 +214,10 @@ class VllmServer(ModelServer):
         body = request.body
         if "messages" in body:
             prompted = body.get("add_generation_prompt", True)
-            text = self.oracle.tokenizer.render(body["messages"], add_generation_prompt=prompted)
+            try:
+                text = self.oracle.tokenizer.render(body["messages"], add_generation_prompt=prompted)
+            except TemplateRefusedError as error:
+                raise _error(str(error)) from error
             tokens = self.encode(text, add_special_tokens=bool(body.get("add_special_tokens", False)))
         elif "prompt" in body:
             tokens = self.encode(body["prompt"], add_special_tokens=body.get("add_special_tokens", True))

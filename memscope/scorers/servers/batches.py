@@ -26,7 +26,7 @@ class Batches(Generic[Q, A]):
 
     What waits when there is room goes out together, up to `together` in one call, so that nothing waits for
     company. A call that fails with more than one question in it is made again for each alone, so that one
-    bad question fails alone.
+    bad question fails alone; not where the answer was to wait.
     """
 
     send: Callable[[Sequence[Q]], Awaitable[Sequence[A]]]
@@ -34,6 +34,7 @@ class Batches(Generic[Q, A]):
     together: int
     _waiting: deque[_Waiting[Q, A]] = field(default_factory=deque)
     _under_way: int = 0
+    _starting: bool = False
 
     async def ask(self, question: Q) -> A:
         """The answer to one question. Raises ScorerError; cancelling it cancels the call if nobody else waits
@@ -43,8 +44,15 @@ class Batches(Generic[Q, A]):
         self._start()
         return await waiting.answer
 
+    def _start_soon(self) -> None:
+        """Let other calls that end in this moment do so first: then there is room for more together."""
+        if not self._starting:
+            self._starting = True
+            asyncio.get_running_loop().call_soon(self._start)
+
     def _start(self) -> None:
         """Send what waits, as far as there is room."""
+        self._starting = False
         while self._waiting and self._under_way < self.at_once:
             most = min(self.together, self.at_once - self._under_way)
             batch = [self._waiting.popleft()]
@@ -65,7 +73,7 @@ class Batches(Generic[Q, A]):
                     each.answer.set_result(answer)
         except ScorerError as error:
             for each in reversed(batch):
-                if len(batch) > 1:
+                if len(batch) > 1 and error.retry_after is None:
                     each.alone = True
                     self._waiting.appendleft(each)
                 elif not each.answer.done():
@@ -76,7 +84,7 @@ class Batches(Generic[Q, A]):
                     each.answer.set_exception(error)
         finally:
             self._under_way -= len(batch)
-            self._start()
+            self._start_soon()
 
 
 def _leave(call: asyncio.Task[None], batch: Sequence[_Waiting[Q, A]], _: asyncio.Future[A]) -> None:

@@ -1,7 +1,9 @@
 """One server over HTTP: its address, its key, and what its failures mean."""
 
 import asyncio
+import base64
 import email.utils
+import re
 import time
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -25,6 +27,7 @@ _LONGEST_REASON = 300
 """Characters of what a server says of its failure."""
 _LONGEST_WAIT = 300.0
 """Seconds that a server may ask to wait."""
+_LAST_PORT = 65535
 T = TypeVar("T")
 _LATER = frozenset({408, 409, 425, 429})
 """Statuses below 500 that may be otherwise next time."""
@@ -58,8 +61,10 @@ class ServerClient:
         self.label = self.base.split("://", 1)[1]
         """The address for people, without credentials."""
         self.timeout = timeout or TIMEOUT
-        self._url = url if "://" in url else f"http://{url}"
+        parsed = _parsed(url)
+        self._auth = httpx.BasicAuth(parsed.username, parsed.password) if parsed.userinfo else None
         self._api_key = api_key
+        self._secrets = _spellings(api_key, parsed)
         self._warm = False
         self._failing_since: float | None = None
         self._client: httpx.AsyncClient | None = None
@@ -122,10 +127,9 @@ class ServerClient:
         headers = {"content-type": "application/json", "accept": "application/json"}
         if self._api_key is not None:
             headers["authorization"] = f"Bearer {self._api_key}"
-        credentials = httpx.URL(self._url).userinfo.decode("ascii", "replace").partition(":")
         return {
             "headers": headers,
-            "auth": httpx.BasicAuth(credentials[0], credentials[2]) if credentials[0] else None,
+            "auth": self._auth,
             "timeout": httpx.Timeout(timeout, connect=_CONNECT),
             "limits": httpx.Limits(max_connections=None, max_keepalive_connections=64),
             "follow_redirects": True,
@@ -151,7 +155,7 @@ class ServerClient:
         try:
             said = msgspec.json.decode(response.content)
         except (msgspec.DecodeError, RecursionError):
-            said = response.text[:_LONGEST_REASON]
+            said = response.text
         for name in ("error", "message", "detail"):
             if isinstance(said, dict) and said.get(name):
                 said = said[name]
@@ -160,18 +164,19 @@ class ServerClient:
 
     def safe(self, said: str) -> str:
         """What the server said, on one line, not too long, and without the key."""
-        if self._api_key is not None:
-            said = said.replace(self._api_key, "***")
-        return one_line(said).rstrip(".")[:_LONGEST_REASON]
+        for secret in self._secrets:
+            said = said.replace(secret, "***")
+        return one_line(said[: 10 * _LONGEST_REASON]).rstrip(".")[:_LONGEST_REASON]
 
     def _unreachable(self, error: httpx.HTTPError) -> ServerError:
+        said = self.safe(str(error))
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-            return ServerError(f"{self.label} can't be reached: {error or 'no connection in time'}")
+            return ServerError(f"{self.label} can't be reached: {said or 'no connection in time'}")
         if isinstance(error, httpx.TimeoutException):
             return ServerError(f"{self.label} gave no answer within {_SHORT:g} s")
         if isinstance(error, httpx.UnsupportedProtocol | httpx.TooManyRedirects | httpx.InvalidURL):
-            return ServerError(f"{self.label} redirects to where nothing can be asked: {error}", final=True)
-        return ServerError(f"{self.label} broke off: {error or type(error).__name__}")
+            return ServerError(f"{self.label} redirects to where nothing can be asked: {said}", final=True)
+        return ServerError(f"{self.label} broke off: {said or type(error).__name__}")
 
     def _judged(self, error: ServerError) -> ServerError:
         """The error, final if nothing good has come for too long: then waiting helps no more."""
@@ -194,14 +199,28 @@ def decode(answer: bytes, type_: type[T], server: str) -> T:
 
 def _base(url: str) -> str:
     """The address that paths are added to: without credentials, query and the `/v1` of OpenAI's clients."""
+    shown = re.sub("//.*@", "//***@", url)
     try:
-        parsed = httpx.URL(url if "://" in url else f"http://{url}")
+        parsed = _parsed(url)
     except httpx.InvalidURL as error:
-        raise InputError(f"The URL {url!r} can't be used: {error}.") from error
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise InputError(f"The URL {url!r} can't be used: give one such as http://localhost:8000.")
+        raise InputError(f"The URL {shown!r} can't be used: {error}.") from error
+    if parsed.scheme not in ("http", "https") or not parsed.host or (parsed.port or 0) > _LAST_PORT:
+        raise InputError(f"The URL {shown!r} can't be used: give one such as http://localhost:8000.")
     path = parsed.path.rstrip("/").removesuffix("/v1").rstrip("/")
     return f"{parsed.scheme}://{parsed.netloc.decode('ascii')}{path}"
+
+
+def _parsed(url: str) -> httpx.URL:
+    return httpx.URL(url if "://" in url else f"http://{url}")
+
+
+def _spellings(api_key: str | None, url: httpx.URL) -> list[str]:
+    """How a server may write what must not be shown: the key, and the credentials in its address; long ones
+    first."""
+    basic = base64.b64encode(f"{url.username}:{url.password}".encode()).decode() if url.userinfo else ""
+    secrets = {api_key or "", url.password, url.userinfo.decode("ascii", "replace").partition(":")[2], basic}
+    written = secrets | {msgspec.json.encode(secret).decode()[1:-1] for secret in secrets}
+    return sorted(filter(None, written), key=len, reverse=True)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

@@ -5,6 +5,7 @@ tokens are laid beside those sent, by number where they are the same ones, else 
 """
 
 import asyncio
+import re
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -14,6 +15,9 @@ import numpy as np
 from memscope.scorers.base import ScoreRequest
 from memscope.scorers.servers.client import ServerClient, ServerError, decode
 from memscope.scorers.servers.scorer import Answer, Guess, ServerScorer, checked
+
+_SPECIAL = re.compile(r"<.+>|\[.+\]")
+"""How special tokens are written."""
 
 
 class _LogProbs(msgspec.Struct):
@@ -29,6 +33,7 @@ class _Choice(msgspec.Struct):
 
 class _Usage(msgspec.Struct):
     prompt_tokens: int | None = None
+    completion_tokens: int | None = None
 
 
 class _Completion(msgspec.Struct):
@@ -68,21 +73,22 @@ class EchoScorer(ServerScorer):
     async def find_form(self, probe: ScoreRequest) -> None:
         """Find out how this server takes a prompt and what it echoes of it. Raises ServerError if it does not
         echo log-probabilities at all."""
-        first: ServerError | None = None
+        refusal: ServerError | None = None
+        special = _SPECIAL.fullmatch(probe.texts[0]) is not None  # no other token would come by itself
         for takes_ids in (True, False):
             for dropped in (frozenset[int](), frozenset({int(probe.ids[0])})):
-                for skips_first in (False,) if takes_ids else (False, True):
+                for skips_first in (False, True) if special and not takes_ids else (False,):
                     self.takes_ids, self.dropped, self.skips_first = takes_ids, dropped, skips_first
                     try:
                         row = await self._answer(probe)
                     except ServerError as error:
                         if error.status in (401, 403):
                             raise
-                        first = first or error
+                        refusal = error
                         continue
                     if all(row[at] is not None for at in probe.spans[0].tolist()):
                         return
-        raise first or self._not_this("gave no log-probabilities of the prompt")
+        raise refusal or self._not_this("gave no log-probabilities of the prompt")
 
     async def _answer(self, request: ScoreRequest) -> list[float | None]:
         """For each token sent its log-probability, None where the server gave none."""
@@ -102,7 +108,8 @@ class EchoScorer(ServerScorer):
     def _completion(self, answer: bytes) -> _Completion:
         completion = decode(answer, _Completion, self.client.label)
         if completion.model not in (None, self.model):
-            raise ServerError(f"{self.client.label} answered with the model {completion.model}", final=True)
+            name = self.client.safe(completion.model)
+            raise ServerError(f"{self.client.label} answered with the model {name}", final=True)
         if len(completion.choices) != 1:
             raise self._not_this(f"gave {len(completion.choices)} answers to one prompt")
         return completion
@@ -119,13 +126,16 @@ class EchoScorer(ServerScorer):
         )
         row: list[float | None] = [None] * len(request.ids)
         if same:
-            if completion.usage and completion.usage.prompt_tokens not in (None, len(row)):
+            usage = completion.usage or _Usage()
+            if usage.prompt_tokens not in (None, len(row)):
                 raise self._not_this("counts more tokens than those sent")
+            if usage.completion_tokens and not beyond and found.tokens[-1] != request.texts[kept[-1]]:
+                raise self._not_this("left out a token of the prompt")  # the last one is the generated one
             for at, logprob in zip(kept, found.token_logprobs, strict=False):
                 row[at] = logprob
             return row
         if self.takes_ids:
-            raise ServerError(f"{self.client.label} did not echo the whole prompt", final=True)
+            raise self._not_this("did not echo the whole prompt")
         return self._by_offset(found, request)
 
     def _by_offset(self, found: _LogProbs, request: ScoreRequest) -> list[float | None]:

@@ -6,11 +6,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
+import httpx
+
 from memscope.activity import Activities
 from memscope.errors import ModelError
 from memscope.scorers.base import ChatTokenizer
 from memscope.scorers.hub import TOKENIZER_FILES, fetch_folder, find_folder
-from memscope.scorers.probe import PROBE, chat_request, followed_by, score_once
+from memscope.scorers.probe import PROBE, chat_request, score_once
 from memscope.scorers.servers.client import ServerClient, ServerError
 from memscope.scorers.servers.echo import EchoScorer, echoes
 from memscope.scorers.servers.products import explain, recognise
@@ -124,6 +126,7 @@ async def _open_score(client: ServerClient, choice: ScorerChoice) -> ServerScore
     context, notes = _context(client, choice, served)
     notes.append("This scorer gives only the total of each response, not its tokens.")
     name = choice.tokenizer or _folder_of(served)
+    refusal: ServerError | None = None
     if name is not None:
         tokenizer = await asyncio.to_thread(_folder_tokenizer, name)
         by_ids = ScoreProtocolScorer(client, served, tokenizer, context, notes=[*notes])
@@ -132,11 +135,14 @@ async def _open_score(client: ServerClient, choice: ScorerChoice) -> ServerScore
         except ServerError as error:
             if error.status in (401, 403):
                 raise
+            refusal = error
     notes.append("It takes messages, not tokens: counts of tokens are counts of words.")
     by_messages = MessagesScorer(client, served, MessagesTokenizer(), context, notes=notes)
     try:
         await _try_out(by_messages)
     except ServerError as error:
+        if refusal is not None and refusal.status == httpx.codes.OK:
+            raise refusal from error  # it takes ids, but its answers are wrong
         if choice.model is None and error.status is not None:
             raise ServerError(f"{error} (--model names the model)", status=error.status) from error
         raise
@@ -218,13 +224,14 @@ async def _try_out(scorer: ServerScorer) -> None:
     against what it gave as the continuation's. Raises ServerError if they don't agree."""
     probe = chat_request(scorer.tokenizer, PROBE)
     scorer.signature = await score_once(scorer, probe)
-    guess = await scorer.generate(probe)
-    if guess is not None:
-        again = await score_once(scorer, followed_by(probe, guess.token, guess.text))
-        if abs(float(again[-1]) - guess.logprob) > TOLERANCE:
+    guessed = await scorer.guessed(probe)
+    if guessed is not None:
+        prompt, logprob = guessed
+        again = await score_once(scorer, prompt)
+        if abs(float(again[-1]) - logprob) > TOLERANCE:
             raise ServerError(
                 f"{scorer.client.label} gives {again[-1]:.2f} nats for a token of a prompt and"
-                f" {guess.logprob:.2f} for the same one generated: its answers are about other tokens",
+                f" {logprob:.2f} for the same one generated: its answers are about other tokens",
                 final=True,
             )
 

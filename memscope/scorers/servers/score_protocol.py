@@ -66,8 +66,11 @@ class ScoreProtocolScorer(ServerScorer):
         if found.scores is None or len(found.scores) != count:
             raise self._not_this(f"gave {len(found.scores or ())} scores where {count} were asked for")
         totals = [score.total_logprob for score in found.scores]
-        if not all(np.isfinite(total) and total < RAW for total in totals):
-            raise self._not_this("gave a total that is no log-probability")
+        if not np.isfinite(totals).all():
+            raise self._not_this("gave a total that is not a finite number")
+        if any(total > RAW for total in totals):
+            reason = "gave a total above 0: it must give sums of log-probabilities"
+            raise ServerError(f"{self.client.label} {reason}", final=True)
         return totals
 
 

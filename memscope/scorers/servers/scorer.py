@@ -6,11 +6,13 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import httpx
 import msgspec
 import numpy as np
 
 from memscope.errors import ScorerError
 from memscope.scorers.base import ChatTokenizer, LogProbs, ScoreRequest, SpanScore
+from memscope.scorers.probe import SCORED, beginning, followed_by
 from memscope.scorers.servers.batches import Batches
 from memscope.scorers.servers.client import ServerClient, ServerError, decode
 
@@ -139,8 +141,8 @@ class ServerScorer(abc.ABC):
         answers = await self.ask(requests)
         if (now := await self.identify()).identity != self.served.identity:
             raise ServerError(
-                f"{self.client.label} serves another model than before ({now.model}); open the conversation"
-                " again",
+                f"{self.client.label} serves another model than before ({self.client.safe(now.model)}); open"
+                " the conversation again",
                 final=True,
             )
         computed = zip(requests, answers, strict=True)
@@ -160,12 +162,22 @@ class ServerScorer(abc.ABC):
         the protocol has no such thing. Raises ServerError."""
         return None
 
+    async def guessed(self, prompt: ScoreRequest) -> tuple[ScoreRequest, float] | None:
+        """A beginning of the prompt with the token after it that the model finds most probable, and that
+        token's log-probability as it is generated. Raises ServerError."""
+        for length in range(len(prompt.ids), max(1, len(prompt.ids) - SCORED), -1):
+            before = beginning(prompt, length)
+            guess = await self.generate(before)
+            if guess is not None:
+                return followed_by(before, guess.token, guess.text), guess.logprob
+        return None
+
     async def version(self) -> str:
         """The version of the server's program, empty if it does not tell. Raises ServerError."""
         return ""
 
     def _not_this(self, what: str) -> ServerError:
-        return ServerError(f"{self.client.label} {what}")
+        return misanswered(self.client.label, what)
 
 
 async def served_model(client: ServerClient, model: str | None) -> Served:
@@ -176,7 +188,7 @@ async def served_model(client: ServerClient, model: str | None) -> Served:
     cards = decode(await client.get("/v1/models"), Cards, client.label).data
     chosen = [card for card in cards if model in (None, card.id)]
     if not chosen or (model is None and len({card.root or card.id for card in chosen}) > 1):
-        names = ", ".join(card.id for card in cards[:8]) or "no model"
+        names = ", ".join(client.safe(card.id) for card in cards[:8]) or "no model"
         what = f"does not serve {model}" if model else "serves several models" if cards else "serves nothing"
         raise ServerError(f"{client.label} {what}: choose with --model ({names})", final=True)
     card = chosen[0]
@@ -185,13 +197,18 @@ async def served_model(client: ServerClient, model: str | None) -> Served:
     return Served(card.id, identity, length, card.root)
 
 
+def misanswered(server: str, what: str) -> ServerError:
+    """A server gave an answer that can't be right; another time it may."""
+    return ServerError(f"{server} {what}", status=httpx.codes.OK)
+
+
 def checked(logprobs: Sequence[float | None], server: str) -> LogProbs:
     """Log-probabilities as they came, in nats. Raises ServerError if one is none."""
     if any(value is None for value in logprobs):
-        raise ServerError(f"{server} left out log-probabilities of the prompt")
+        raise misanswered(server, "left out log-probabilities of the prompt")
     values = np.array(logprobs, np.float32)
     if not np.isfinite(values).all() or (values <= -9999.0).any():
-        raise ServerError(f"{server} gave a token a probability of nothing")
+        raise misanswered(server, "gave a token a probability of nothing")
     if (values > RAW).any():
         raise ServerError(
             f"{server} gave log-probabilities above 0: it must be set to give log-probabilities, not logits",

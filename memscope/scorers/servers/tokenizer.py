@@ -73,7 +73,8 @@ class ServerTokenizer:
         except ServerError as error:
             raise ModelError(f"{error}.") from error
         pieces = self._pieces(found)
-        whole, given = b"".join(pieces), text.encode("utf-8", "replace")
+        read = text.replace(_SPACE, " ") if self._sentencepiece else text  # to it they are one
+        whole, given = b"".join(pieces), read.encode("utf-8", "replace")
         if whole == b" " + given:  # SentencePiece puts a space before whatever it is given
             pieces[0] = pieces[0].removeprefix(b" ")
         elif whole != given:

@@ -81,7 +81,8 @@ class VllmScorer(ServerScorer):
     def _choices(self, answer: bytes, count: int) -> list[_Choice]:
         completion = decode(answer, _Completion, self.client.label)
         if completion.model not in (None, self.model):
-            raise ServerError(f"{self.client.label} answered with the model {completion.model}", final=True)
+            name = self.client.safe(completion.model)
+            raise ServerError(f"{self.client.label} answered with the model {name}", final=True)
         choices = sorted(completion.choices, key=lambda choice: choice.index)
         if [choice.index for choice in choices] != list(range(count)):
             raise self._not_this(f"answered {len(choices)} prompts of {count}")
