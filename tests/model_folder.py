@@ -131,6 +131,17 @@ def byte_level() -> str:
 
 
 @cache
+def bytes_only() -> str:
+    """`tokenizer.json` of a byte-level tokenizer that joins no bytes: it cuts text finer than the other."""
+    model = json.loads(byte_level())
+    kept = set(pre_tokenizers.ByteLevel.alphabet()) | set(SPECIAL)
+    vocabulary = model["model"]["vocab"]
+    model["model"]["vocab"] = {token: number for token, number in vocabulary.items() if token in kept}
+    model["model"]["merges"] = []
+    return json.dumps(model)
+
+
+@cache
 def sentence_piece() -> str:
     """`tokenizer.json` of a BPE that, as Llama 2 has it, puts a `▁` before any text it is given."""
     letters = "▁abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.,:"
@@ -148,6 +159,21 @@ def sentence_piece() -> str:
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     tokenizer.add_special_tokens([AddedToken(token, normalized=False) for token in SPECIAL])
     return str(tokenizer.to_str())
+
+
+@cache
+def sentence_piece_first() -> str:
+    """`tokenizer.json` of the same tokens that puts a `▁` before a text's beginning only, not after each
+    special token: newer folders of Llama 2 and Mistral have it so."""
+    model = json.loads(sentence_piece())
+    model["normalizer"] = None
+    model["pre_tokenizer"] = {
+        "type": "Metaspace",
+        "replacement": "▁",
+        "prepend_scheme": "first",
+        "split": False,
+    }
+    return json.dumps(model)
 
 
 def write_folder(folder: Path, template: Any = None, *, tokenizer: str | None = None, **config: Any) -> Path:

@@ -1,11 +1,8 @@
 """Opens a model folder in the Hugging Face layout: configuration, weights, fingerprint."""
 
-import hashlib
-import json
 import math
 import struct
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memscope.errors import ModelError
+from memscope.scorers.files import fingerprint, read_json, weight_files
 
 Weights = NDArray[np.float32]
 
 _ITEM_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
-_HASH_BLOCK = 1 << 26
 _HEADER_LIMIT = 100_000_000
 """The longest header the safetensors format allows, in bytes."""
 
@@ -101,24 +98,11 @@ class ModelFolder:
     def fingerprint(self) -> str:
         """SHA-256 (hexadecimal) over configuration, tokenizer and weights, wherever the folder lies.
 
-        Reads every file once, in blocks on two threads: about a sixth of a second for 540 MB in memory.
-        Raises ModelError if one can't be read.
+        Reads every file once. Raises ModelError if one can't be read.
         """
         files = {self.path / "config.json", self.path / "tokenizer.json"}
         files.update(tensor.file for tensor in self._tensors.values())
-        total = hashlib.sha256(b"memscope embedded 1")
-        try:
-            blocks = [
-                (file, offset)
-                for file in sorted(files, key=lambda file: file.name)
-                for offset in range(0, file.stat().st_size, _HASH_BLOCK)
-            ]
-            with ThreadPoolExecutor(2) as pool:
-                for (file, offset), digest in zip(blocks, pool.map(_hash_block, blocks), strict=True):
-                    total.update(f"{file.name} {offset} ".encode() + digest)
-        except OSError as error:
-            raise ModelError(f"{error.filename} can't be read: {error.strerror}.") from error
-        return total.hexdigest()
+        return fingerprint("memscope embedded 1", files)
 
     def read(self, name: str) -> Weights:
         """A tensor in float32, mapped from its file where that is float32 already. Raises ModelError."""
@@ -177,7 +161,7 @@ def _expected_shapes(config: LlamaConfig) -> Iterator[tuple[str, tuple[int, ...]
 
 
 def _read_config(path: Path) -> LlamaConfig:
-    raw = _read_json(path)
+    raw = read_json(path)
     architectures = raw.get("architectures")
     if architectures != ["LlamaForCausalLM"]:
         named = ", ".join(map(str, architectures)) if isinstance(architectures, list) else "none"
@@ -251,24 +235,7 @@ def _inverse_frequencies(config: _ConfigFile, head_dim: int, path: Path) -> NDAr
 
 def _read_tensors(folder: Path) -> dict[str, _Tensor]:
     """Every tensor of the folder's safetensors file or shards, by name."""
-    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
-    if single.is_file():
-        return _read_header(single)
-    if not index.is_file():
-        raise ModelError(
-            f"{folder} has no model.safetensors; the embedded engine reads weights in the safetensors format."
-        )
-    shards = _read_json(index).get("weight_map")
-    if not isinstance(shards, dict) or not all(
-        isinstance(shard, str) and Path(shard).name == shard for shard in shards.values()
-    ):
-        raise ModelError(f"{index} does not map tensors to files in its folder; fetch the model again.")
-    tensors: dict[str, _Tensor] = {}
-    for shard in sorted(set(shards.values())):
-        if not (folder / shard).is_file():
-            raise ModelError(f"{folder} has no {shard}, which its index names; fetch the complete model.")
-        tensors.update(_read_header(folder / shard))
-    return tensors
+    return {name: tensor for file in weight_files(folder) for name, tensor in _read_header(file).items()}
 
 
 def _read_header(path: Path) -> dict[str, _Tensor]:
@@ -312,30 +279,3 @@ class _HeaderEntry(msgspec.Struct):
     dtype: str
     shape: tuple[Annotated[int, msgspec.Meta(ge=0)], ...]
     data_offsets: tuple[Annotated[int, msgspec.Meta(ge=0)], Annotated[int, msgspec.Meta(ge=0)]]
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise ModelError(f"{path.parent} has no {path.name}; give a complete model folder.") from error
-    except OSError as error:
-        raise ModelError(f"{path} can't be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path} is not valid JSON: {error}.") from error
-    if not isinstance(value, dict):
-        raise ModelError(f"{path} must hold a JSON object.")
-    return value
-
-
-def _hash_block(block: tuple[Path, int]) -> bytes:
-    """SHA-256 of the `_HASH_BLOCK` bytes of a file from an offset."""
-    file, offset = block
-    left = _HASH_BLOCK
-    digest = hashlib.sha256()
-    with file.open("rb", buffering=0) as stream:
-        stream.seek(offset)
-        while left and (data := stream.read(min(left, 1 << 20))):
-            digest.update(data)
-            left -= len(data)
-    return digest.digest()

@@ -1,0 +1,320 @@
+"""A causal language model in transformers and torch; the scorer `transformers` imports it when it is used."""
+
+import inspect
+import sys
+import threading
+from concurrent.futures import CancelledError
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
+
+from memscope.errors import ModelError, ScorerError
+from memscope.scorers import torch_attention
+from memscope.scorers.base import LogProbs, TokenIds
+
+_THREAD_TOKENS = 256
+"""Tokens for each thread of a processor at once, of a model with `_PARAMETERS`: about a second together."""
+_PARAMETERS = 135e6
+_CHUNK_LIMITS = (128, 2048)
+"""Fewer tokens at once waste time on reading the weights, more waste memory."""
+_LOGITS = 1 << 26
+"""Logits at once: a quarter of a gigabyte in float32."""
+_SOFTMAX_ROWS = 64
+_PROBE = 32
+"""Tokens on which one way to compute is held against another."""
+_NO_LIMIT = 1 << 20
+"""The context length of a model that states none."""
+_FIXED_ROTATIONS = {"default", "linear", "llama3", "yarn"}
+"""Rotary encodings that turn a key by its position alone, however long the prompt becomes."""
+_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+
+
+class TorchModel:
+    """A model folder on one device; its configuration is checked at once, the weights are read by `load`.
+
+    `keeps_prefix` says whether the keys and values of a prompt's beginning are all that its later tokens
+    need; other models compute every prompt at once, from its first token to its last. `exact` says whether
+    equal prompts give equal numbers.
+    """
+
+    def __init__(self, folder: Path, name: str, device: str | None, dtype: str | None) -> None:
+        """`dtype` defaults to float32 on a processor and to the checkpoint's own elsewhere.
+
+        Raises ModelError if transformers knows no such model, or torch no such device or dtype.
+        """
+        transformers.utils.logging.disable_progress_bar()
+        transformers.utils.logging.set_verbosity_error()
+        self.name = name
+        self.device = _device(device)
+        self._folder = folder
+        try:
+            self._config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+            text = self._config.get_text_config(decoder=True)
+            # the other implementations may leave a cap on attention's logits out
+            self._attention = "eager" if getattr(text, "attn_logit_softcapping", None) else None
+            with torch.device("meta"):
+                self._shape = transformers.AutoModelForCausalLM.from_config(
+                    self._config, attn_implementation=self._attention
+                )
+            self.vocabulary = int(self._shape.get_input_embeddings().weight.shape[0])
+            self.context_length = int(getattr(text, "max_position_embeddings", None) or _NO_LIMIT)
+            self._layers = int(text.num_hidden_layers)
+            layers = DynamicCache(config=self._config).layers
+            self.keeps_prefix = self._keeps_prefix(text, layers)
+            plain = all(type(layer) is DynamicLayer for layer in layers)
+        except Exception as error:  # a model is code: it can raise anything
+            raise ModelError(f"transformers can't make a model of {folder}: {_line(error)}") from error
+        self.dtype = _dtype(dtype, self.device, self._config)
+        quantised = getattr(self._config, "quantization_config", None) is not None
+        self.exact = self.device.type == "cpu" and self.dtype == torch.float32 and not quantised
+        taken = inspect.signature(self._shape.forward).parameters
+        self._cache_argument = "cache" if "cache" in taken else "past_key_values"
+        self._picks_logits = "logits_to_keep" in taken
+        usual = self._shape.config._attn_implementation
+        self._may_attend_fast = self.keeps_prefix and plain and usual == "sdpa" and self.exact
+        self._model: Any = None
+        self._left = threading.Event()
+
+    def load(self) -> None:
+        """Read the weights unless they are there. Raises ModelError, or MemoryError if they do not fit."""
+        if self._model is not None:
+            return
+        try:
+            model, report = transformers.AutoModelForCausalLM.from_pretrained(
+                self._folder,
+                config=self._config,
+                dtype=self.dtype,
+                local_files_only=True,
+                use_safetensors=True,
+                attn_implementation=self._attention,
+                output_loading_info=True,
+            )
+            model = model.to(self.device).eval()
+        except Exception as error:
+            _raise_out_of_memory(error)
+            raise ModelError(f"The weights of {self.name} can't be read: {_line(error)}") from error
+        if missing := sorted(report["missing_keys"]):
+            raise ModelError(f"{self._folder} has no tensor `{missing[0]}`; fetch the complete model again.")
+        lists = (module for module in model.modules() if isinstance(module, torch.nn.ModuleList))
+        for layer in next((layers for layers in lists if len(layers) == self._layers), ()):
+            layer.register_forward_pre_hook(self._stop_if_left)
+        self._model = model
+        if self._may_attend_fast:
+            self._use_fast_attention()
+
+    @property
+    def chunk(self) -> int:
+        """About how many tokens to compute at once."""
+        if not self.keeps_prefix:
+            return sys.maxsize
+        smallest, largest = _CHUNK_LIMITS
+        if self.device.type == "cpu":
+            work = _THREAD_TOKENS * torch.get_num_threads() * _PARAMETERS
+            largest = min(largest, max(smallest, round(work / self._shape.num_parameters())))
+        return max(1, min(largest, _LOGITS // self.vocabulary))
+
+    def new_cache(self, capacity: int) -> "KeyValues":
+        """An empty cache for `capacity` positions."""
+        return KeyValues(self._layers if self.keeps_prefix else 0, capacity)
+
+    def logprobs(
+        self,
+        ids: TokenIds,
+        start: int,
+        stop: int,
+        cache: "KeyValues",
+        scored: TokenIds,
+        left: threading.Event,
+    ) -> LogProbs:
+        """Compute the positions [start, stop) of a prompt; the log-probabilities [n], in nats, of the tokens
+        at the positions `scored` [n] in (start, stop].
+
+        Setting `left` ends it within one layer, with CancelledError. Raises MemoryError or ScorerError.
+        """
+        self._left = left
+        try:
+            with torch.inference_mode():
+                logits = self._logits(ids[start:stop], start, cache, scored - 1 - start)
+                return _chosen(logits, self._tensor(ids[scored]))
+        except CancelledError:
+            raise
+        except Exception as error:
+            _raise_out_of_memory(error)
+            raise ScorerError(
+                f"{self.name} failed on {len(ids)} tokens: {_line(error)}", final=True
+            ) from error
+
+    def _logits(self, ids: TokenIds, start: int, cache: "KeyValues", rows: TokenIds) -> Any:
+        """Logits [n, vocabulary] at `rows` [n] of the tokens `ids`, the first at the position `start`."""
+        arguments: dict[str, Any] = {"use_cache": self.keeps_prefix}
+        chosen = self._tensor(rows)
+        if self.keeps_prefix:
+            arguments[self._cache_argument] = cache.rewound(start)
+        if self._picks_logits:
+            arguments["logits_to_keep"] = chosen
+        logits = self._model(input_ids=self._tensor(ids)[None], **arguments).logits[0]
+        return logits if self._picks_logits else logits[chosen]
+
+    def _use_fast_attention(self) -> None:
+        """Attend without masks, unless that fails or gives other numbers on a few tokens."""
+
+        def logits() -> Any:
+            ids = np.arange(_PROBE, dtype=np.int32) % self.vocabulary
+            cache = self.new_cache(_PROBE)
+            parts = (slice(0, _PROBE // 2), slice(_PROBE // 2, _PROBE))
+            return torch.cat(
+                [self._logits(ids[p], p.start, cache, np.arange(_PROBE // 2, dtype=np.int32)) for p in parts]
+            )
+
+        same = False
+        with torch.inference_mode(), suppress(Exception):  # the kernel is torch's own affair and may change
+            usual = logits()
+            self._model.set_attn_implementation(torch_attention.NAME)
+            same = torch.allclose(logits(), usual, rtol=1e-4, atol=1e-3)
+        if not same:
+            self._model.set_attn_implementation("sdpa")
+
+    def _tensor(self, numbers: TokenIds) -> Any:
+        return torch.from_numpy(numbers.astype(np.int64)).to(self.device)
+
+    def _keeps_prefix(self, text: Any, layers: list[Any]) -> bool:
+        """Whether each layer keeps only keys and values, and these depend only on the tokens before.
+
+        A layer with a sliding window does, if its cache is not cut to the window: its mask is.
+        """
+        return (
+            bool(getattr(self._shape, "_supports_attention_backend", False))
+            and not getattr(self._shape, "_is_stateful", False)
+            and set(getattr(text, "layer_types", None) or ()) <= {"full_attention", "sliding_attention"}
+            and len(layers) == self._layers
+            and {type(layer) for layer in layers} <= {DynamicLayer, DynamicSlidingWindowLayer}
+            and _rotations(text) <= _FIXED_ROTATIONS
+        )
+
+    def _stop_if_left(self, *_: Any) -> None:
+        if self._left.is_set():
+            raise CancelledError
+
+
+class KeyValues:
+    """The keys and values of a prompt's first positions in each layer."""
+
+    def __init__(self, layers: int, capacity: int) -> None:
+        self.capacity = capacity
+        self._rooms = [_Room(capacity) for _ in range(layers)]
+        self._cache = Cache(layers=self._rooms)
+
+    def rewound(self, length: int) -> Any:
+        """What the model takes as its cache, with the first `length` positions in it."""
+        for room in self._rooms:
+            room.rewind(length)
+        return self._cache
+
+    def copy(self, other: "KeyValues", start: int, stop: int) -> None:
+        """Take over the positions [start, stop) of another cache. Raises MemoryError."""
+        try:
+            for ours, theirs in zip(self._rooms, other._rooms, strict=True):
+                ours.copy(theirs, start, stop)
+        except RuntimeError as error:
+            _raise_out_of_memory(error)
+            raise
+
+
+class _Room(DynamicLayer):
+    """One layer's keys and values [1, heads, capacity, head_dim], written in place; the model sees views."""
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__()
+        self._capacity = capacity
+        self._room: tuple[Any, Any] | None = None
+
+    def rewind(self, length: int) -> None:
+        """Go back to the first `length` positions."""
+        if self._room is not None:
+            self.keys, self.values = (tensor[:, :, :length] for tensor in self._room)
+
+    def copy(self, other: "_Room", start: int, stop: int) -> None:
+        """Take over the positions [start, stop) of another layer."""
+        if other._room is not None:
+            with torch.inference_mode():
+                for ours, theirs in zip(self._allocated(*other._room), other._room, strict=True):
+                    ours[:, :, start:stop] = theirs[:, :, start:stop]
+
+    def update(self, key_states: Any, value_states: Any, *_: Any, **__: Any) -> tuple[Any, Any]:
+        """Append new positions; all keys and values so far."""
+        room = self._allocated(key_states, value_states)
+        start = self.get_seq_length()
+        stop = start + key_states.shape[2]
+        for tensor, states in zip(room, (key_states, value_states), strict=True):
+            tensor[:, :, start:stop] = states
+        self.rewind(stop)
+        return self.keys, self.values
+
+    def _allocated(self, *like: Any) -> tuple[Any, Any]:
+        """The room, made at first for tensors like these."""
+        if self._room is None:
+            keys, values = (t.new_empty((*t.shape[:2], self._capacity, t.shape[3])) for t in like)
+            self._room = keys, values
+            self.dtype, self.device = keys.dtype, keys.device
+            self.is_initialized = True
+            self.rewind(0)
+        return self._room
+
+
+def _chosen(logits: Any, targets: Any) -> LogProbs:
+    """Log-probabilities [n] of the tokens `targets` [n] under logits [n, vocabulary]."""
+    parts = [
+        torch.nn.functional.cross_entropy(rows.float(), chosen, reduction="none")
+        for rows, chosen in zip(logits.split(_SOFTMAX_ROWS), targets.split(_SOFTMAX_ROWS), strict=True)
+    ]
+    logprobs: LogProbs = torch.cat(parts).neg_().cpu().numpy()
+    return logprobs
+
+
+def _device(name: str | None) -> Any:
+    """The named device, or the best there is."""
+    if name is None:
+        best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        return torch.device(best)
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except Exception as error:  # torch raises RuntimeError, AssertionError and others
+        raise ModelError(f"torch can't use the device {name!r}: {_line(error)}") from error
+    return device
+
+
+def _dtype(name: str | None, device: Any, config: Any) -> Any:
+    """The named dtype, or the one that suits the device; "auto" if only the weights know."""
+    if name is None:
+        return torch.float32 if device.type == "cpu" else getattr(config, "dtype", None) or "auto"
+    dtype = getattr(torch, name, None)
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise ModelError(f"torch knows no dtype {name!r}; use float32, bfloat16 or float16.")
+    return dtype
+
+
+def _rotations(text: Any) -> set[Any]:
+    """The kinds of rotary encoding in a configuration, which may give one for each kind of layer."""
+    given = [getattr(text, "rope_parameters", None), getattr(text, "rope_scaling", None)]
+    ropes = [rope for rope in given if isinstance(rope, dict)]
+    ropes += [nested for rope in ropes for nested in rope.values() if isinstance(nested, dict)]
+    kinds = [rope.get("rope_type", rope.get("type")) for rope in ropes]
+    return {kind for kind in kinds if kind is not None}
+
+
+def _raise_out_of_memory(error: Exception) -> None:
+    """Raise MemoryError if that is what torch means."""
+    if isinstance(error, MemoryError) or any(words in str(error) for words in _OUT_OF_MEMORY):
+        raise MemoryError from error
+
+
+def _line(error: Exception) -> str:
+    """The first line of what an error says, as the end of a sentence."""
+    first = next(iter(str(error).splitlines()), "").strip() or type(error).__name__
+    return first.rstrip(".") + "."
