@@ -11,12 +11,20 @@ from memscope.errors import ModelError, ScorerError
 from memscope.scorers.base import Scorer, ScoreRequest
 from memscope.scorers.probe import PROBE, chat_request, score_once
 from memscope.scorers.servers.products import recognise
+from memscope.scorers.servers.score_protocol import MessagesTokenizer
 from memscope.scorers.servers.scorer import ServerScorer
+from memscope.scorers.servers.tokenizer import ServerTokenizer
+from memscope.scorers.tokenizer import FolderTokenizer
 
 _LENGTH = 512
 """Tokens of the prompt that is timed."""
 _SCORED = 64
 _SENTENCE = "Nora lives in Bergen and keeps a small boat there. She sails when the wind is from the west. "
+_ORIGINS: dict[type, str] = {
+    FolderTokenizer: "from the model's folder",
+    ServerTokenizer: "the server's own",
+    MessagesTokenizer: "none: the server takes messages",
+}
 _ROUNDS = 2
 _NOISE_SAMPLES = 3
 Finding = tuple[str, str]
@@ -57,9 +65,10 @@ async def _server(scorer: ServerScorer) -> AsyncIterator[Finding]:
 
 
 def _tokenizer(scorer: Scorer) -> str:
-    """Where it comes from, and how many tokens of a prompt differ when contents are tokenized apart."""
+    """Where it comes from, and what its chat template takes."""
+    origin = _ORIGINS.get(type(scorer.tokenizer), "another one")
     calls = "renders" if scorer.tokenizer.takes_tool_calls else "does not render"
-    return f"{type(scorer.tokenizer).__name__}; the chat template {calls} tool calls"
+    return f"{origin}; the chat template {calls} tool calls"
 
 
 async def _log_probabilities(scorer: Scorer) -> str:
