@@ -7,8 +7,9 @@ Needs memscope and `pip install -r benchmarks/requirements.txt`.
 The demo's layout is its own; `spread` repeats its turns and hands its memories out evenly over all of them,
 `late` over the second half. Both ways run the same scorer on the same plan in one process and take turns
 prompt by prompt, so that whatever else the machine does meets both; seconds are the medians of the rounds'
-sums, of wall time and of the processor's (which waiting for other programs adds less to). `--plain` adds what one writes without memscope: for each ablation one forward of the whole prompt, with
-the logits of every position.
+sums, of wall time and of the processor's, to which waiting for other programs adds less. `--plain` adds what
+one writes without memscope: for each ablation one forward of the whole prompt, with the logits of every
+position.
 """
 
 import argparse

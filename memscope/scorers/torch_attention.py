@@ -28,13 +28,18 @@ def attention(
     """
     if attention_mask is not None or not getattr(module, "is_causal", True) or not _is_plain(options):
         raise ValueError("attention that is not plainly causal")
-    kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    attend = kernel()
     before = key.shape[2] - query.shape[2]
-    seen, sums = kernel(query, key[:, :, before:], value[:, :, before:], 0.0, True, scale=scaling)
+    seen, sums = attend(query, key[:, :, before:], value[:, :, before:], 0.0, True, scale=scaling)
     if before:
-        early, early_sums = kernel(query, key[:, :, :before], value[:, :, :before], 0.0, False, scale=scaling)
+        early, early_sums = attend(query, key[:, :, :before], value[:, :, :before], 0.0, False, scale=scaling)
         seen = early.lerp_(seen, torch.sigmoid(sums - early_sums).unsqueeze(-1))
     return seen.transpose(1, 2), None
+
+
+def kernel() -> Any:
+    """What gives attention and the logarithms of its sums; it is torch's own and may change."""
+    return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 
 
 def _is_plain(options: dict[str, Any]) -> bool:

@@ -252,6 +252,22 @@ def test_a_model_that_can_not_go_on_from_a_prefix_is_scored_without_reuse(
     assert "Every prompt is computed from its first token" in scorer.notes[0]
 
 
+def test_attention_without_masks_is_left_where_it_fails_or_differs(
+    model: Path, scorer: TransformersScorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def other_numbers(*_: Any, **__: Any) -> tuple[Any, Any]:
+        return torch.zeros(1, 4, 16, 16), torch.zeros(1, 4, 16)
+
+    check_against_naive(scorer, model)
+    assert scorer._torch._model.config._attn_implementation == "memscope"
+    for kernel in (None, other_numbers):
+        monkeypatch.setattr("memscope.scorers.torch_attention.kernel", lambda kernel=kernel: kernel)
+        other = TransformersScorer(model, device="cpu")
+        check_against_naive(other, model)
+        assert other._torch._model.config._attn_implementation == "sdpa"
+        assert other.tokens_computed == scorer.tokens_computed
+
+
 def test_only_float32_on_a_processor_is_exact(model: Path, scorer: TransformersScorer) -> None:
     short = TransformersScorer(model, device="cpu", dtype="bfloat16")
     assert scorer.exact

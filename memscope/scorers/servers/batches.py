@@ -22,15 +22,15 @@ class _Waiting(Generic[Q, A]):
 
 @dataclass(eq=False)
 class Batches(Generic[Q, A]):
-    """Has `send` answer questions, several at once, with never more than `at_once` of them under way.
+    """Has `send` answer questions, up to `together` in one call and never more than `calls` under way.
 
-    What waits when there is room goes out together, up to `together` in one call, so that nothing waits for
-    company. A call that fails with more than one question in it is made again for each alone, so that one
-    bad question fails alone; not where the answer was to wait.
+    What waits when a call may begin goes out together; nothing waits for company. A call that fails with more
+    than one question in it is made again for each alone, so that one bad question fails alone; not where the
+    answer was to wait.
     """
 
     send: Callable[[Sequence[Q]], Awaitable[Sequence[A]]]
-    at_once: int
+    calls: int
     together: int
     _waiting: deque[_Waiting[Q, A]] = field(default_factory=deque)
     _under_way: int = 0
@@ -41,11 +41,11 @@ class Batches(Generic[Q, A]):
         for that one."""
         waiting: _Waiting[Q, A] = _Waiting(question, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
-        self._start()
+        self._start_soon()
         return await waiting.answer
 
     def _start_soon(self) -> None:
-        """Let other calls that end in this moment do so first: then there is room for more together."""
+        """Let what is asked in this moment, and calls that end in it, come together first."""
         if not self._starting:
             self._starting = True
             asyncio.get_running_loop().call_soon(self._start)
@@ -53,17 +53,17 @@ class Batches(Generic[Q, A]):
     def _start(self) -> None:
         """Send what waits, as far as there is room."""
         self._starting = False
-        while self._waiting and self._under_way < self.at_once:
-            most = min(self.together, self.at_once - self._under_way)
+        self._waiting = deque(each for each in self._waiting if not each.answer.done())
+        while self._waiting and self._under_way < self.calls:
             batch = [self._waiting.popleft()]
-            while self._waiting and len(batch) < most and not (batch[0].alone or self._waiting[0].alone):
+            while self._waiting and len(batch) < self.together:
+                if batch[0].alone or self._waiting[0].alone:
+                    break
                 batch.append(self._waiting.popleft())
-            batch = [each for each in batch if not each.answer.done()]
-            if batch:
-                self._under_way += len(batch)
-                leave = functools.partial(_leave, asyncio.create_task(self._call(batch)), batch)
-                for each in batch:
-                    each.answer.add_done_callback(leave)
+            self._under_way += 1
+            leave = functools.partial(_leave, asyncio.create_task(self._call(batch)), batch)
+            for each in batch:
+                each.answer.add_done_callback(leave)
 
     async def _call(self, batch: list[_Waiting[Q, A]]) -> None:
         try:
@@ -83,7 +83,7 @@ class Batches(Generic[Q, A]):
                 if not each.answer.done():
                     each.answer.set_exception(error)
         finally:
-            self._under_way -= len(batch)
+            self._under_way -= 1
             self._start_soon()
 
 

@@ -242,11 +242,10 @@ async def _settle_concurrency(scorer: ServerScorer, choice: ScorerChoice) -> Non
         scorer.take(choice.concurrency)
         return
     probe = chat_request(scorer.tokenizer, PROBE)
-    scorer.take(_FEW)
+    scorer.take(_FEW, together=1)
     took = []
     for count in (1, _FEW):
         began = time.monotonic()
         await asyncio.gather(*(score_once(scorer, probe) for _ in range(count)))
         took.append(time.monotonic() - began)
-    if took[1] < _SERIAL * took[0]:
-        scorer.take(_MANY)
+    scorer.take(_MANY if took[1] < _SERIAL * took[0] else _FEW)

@@ -102,10 +102,15 @@ class ServerScorer(abc.ABC):
     def __post_init__(self) -> None:
         self.take(self.concurrency)
 
-    def take(self, concurrency: int) -> None:
-        """Take so many prompts at once from now on; to be said while none is under way."""
+    def take(self, concurrency: int, *, together: int | None = None) -> None:
+        """Take so many prompts at once from now on, `together` in a request.
+
+        To be said while none is under way. By default several share a request only where that leaves two
+        requests or more, so that one slow prompt never holds all others.
+        """
         self.concurrency = concurrency
-        self._batches: Batches[ScoreRequest, Answer] = Batches(self._send, concurrency, self.together)
+        together = together or (self.together if concurrency >= 2 * self.together else 1)
+        self._batches: Batches[ScoreRequest, Answer] = Batches(self._send, concurrency // together, together)
 
     @property
     def model(self) -> str:
