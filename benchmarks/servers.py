@@ -72,6 +72,7 @@ async def main() -> None:
             seconds[way].append(taken)
             sent[way] = scorer.sent.requests - before[0], scorer.sent.tokens - before[1]
             cells[way] = run.matrix
+    server = f"{scorer.name} {await scorer.version()}".strip()
     await scorer.aclose()
     _, exact = await score(
         prompt, keys, responses, EmbeddedScorer(ModelFolder(find_model(None, Activities())))
@@ -80,7 +81,7 @@ async def main() -> None:
     difference = np.abs(ours.values(Metric.SIGNED) - theirs.values(Metric.SIGNED))
     medians = {way: statistics.median(taken) for way, taken in seconds.items()}
     figures = {
-        "server": f"{scorer.name} {await scorer.version()}".strip(),
+        "server": server,
         "concurrency": concurrency,
         "prompts_in_a_request": scorer.together,
         "seconds": round(medians["memscope"], 2),

@@ -23,7 +23,7 @@ class TransformersScorer(LocalScorer["KeyValues"]):
     """
 
     name = "transformers"
-    noise_floor = 2e-4
+    noise_floor = 5e-4
 
     def __init__(
         self,
