@@ -36,7 +36,8 @@ class Entry:
     """One message, or one injected memory (`memory_key` is set and the whole entry is that memory).
 
     `thinking` lists the `<think>` parts of `text` (tags and the white space after them included), which
-    are context but never scored.
+    are context but never scored. `context` numbers the contexts that compactions and resets cut a
+    conversation into; an entry `kept` from the context before is not a response a second time.
     """
 
     role: Role
@@ -47,6 +48,8 @@ class Entry:
     tool_call_id: str | None = None
     name: str | None = None
     timestamp: str | None = None
+    context: int = 0
+    kept: bool = False
 
     @property
     def said(self) -> str:
@@ -61,7 +64,7 @@ class Entry:
     def is_response(self) -> bool:
         """Whether the agent said or called something here that can be scored."""
         spoken = bool(self.said.strip()) or bool(self.tool_calls)
-        return self.role is Role.ASSISTANT and self.memory_key is None and spoken
+        return self.role is Role.ASSISTANT and self.memory_key is None and not self.kept and spoken
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +93,33 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
+class Branch:
+    """One line of a conversation that forks: its id, how it begins to differ, and how many entries it has."""
+
+    id: str
+    title: str
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
-    """Where a conversation came from; `notes` says what was skipped or assumed while reading it."""
+    """Where a conversation came from; `notes` says what was skipped or assumed while reading it.
+
+    `agent` is the program that wrote it, `author` the model that spoke, `folder` where the agent worked,
+    `missing` what of the model's context the file does not hold; empty where that is not known. `branch` is
+    the one of `branches` that was read.
+    """
 
     path: str
     format: str
     title: str
     notes: tuple[str, ...] = ()
+    agent: str = ""
+    author: str = ""
+    folder: str = ""
+    missing: str = ""
+    branches: tuple[Branch, ...] = ()
+    branch: str = ""
 
 
 @dataclass(frozen=True)
