@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
+from itertools import takewhile
 
 
 class Role(StrEnum):
@@ -37,7 +39,7 @@ class Entry:
 
     `thinking` lists the `<think>` parts of `text` (tags and the white space after them included), which
     are context but never scored. `context` numbers the contexts that compactions and resets cut a
-    conversation into; an entry `kept` from the context before is not a response a second time.
+    conversation into, rising; an entry `kept` from the context before is not a response a second time.
     """
 
     role: Role
@@ -134,6 +136,31 @@ class Conversation:
     def __post_init__(self) -> None:
         responses = tuple(index for index, entry in enumerate(self.entries) if entry.is_response)
         object.__setattr__(self, "responses", responses)
+
+    @cached_property
+    def contexts(self) -> int:
+        """How many contexts compactions and resets cut it into, at least one."""
+        return max(1, len({entry.context for entry in self.entries}))
+
+    @cached_property
+    def system_prompt(self) -> frozenset[int]:
+        """The entries at the front that are the system prompt, which every context keeps; memories that are
+        entries of their own are not part of it."""
+        front = takewhile(lambda item: item[1].role is Role.SYSTEM, enumerate(self.entries))
+        return frozenset(
+            index
+            for index, entry in front
+            if entry.memory_key is None and entry.context == self.entries[0].context
+        )
+
+    def precedes(self, memory: Memory, response: int) -> bool:
+        """Whether a memory stands before a response (an entry's index) where the model had it in front of
+        itself: in the same context or in the system prompt."""
+        context, prompt = self.entries[response].context, self.system_prompt
+        return any(
+            entry < response and (self.entries[entry].context == context or entry in prompt)
+            for entry in memory.entries
+        )
 
     def memory_text(self, memory: Memory) -> str:
         """What the memory says: the text of its places, repeated copies once, a blank line between others."""
