@@ -19,7 +19,8 @@ def to_examples(conversation: Conversation, entries: Iterable[int]) -> bytes:
 
 
 def example(conversation: Conversation, response: int) -> list[Message]:
-    """The entries up to a response (an entry's index), without memories and without `<think>` text.
+    """The entries of its context up to a response (an entry's index), without memories and without `<think>`
+    text.
 
     What says nothing any more is left out. A tool's message that answers no call is spoken by the user, and a
     call that no message answers is left out unless the response makes it: the format takes neither.
@@ -29,7 +30,10 @@ def example(conversation: Conversation, response: int) -> list[Message]:
     messages: list[Message] = []
     waiting: list[tuple[str, ToolCall]] = []
     answered: set[str] = set()
+    context, prompt = conversation.entries[response].context, conversation.system_prompt
     for index, entry in enumerate(conversation.entries[: response + 1]):
+        if entry.context != context and index not in prompt:
+            continue
         spans = memories.get(index, [])
         text = _without(entry.text, spans or entry.thinking)
         if entry.memory_key is not None or (spans and not text):

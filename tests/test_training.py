@@ -1,9 +1,10 @@
 """Training examples: what stood before a response, without its memories, in the form that tuning takes."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
-from memscope.conversation.readers import parse_conversation
+from memscope.conversation.readers import build_conversation, parse_conversation
 from memscope.training import example, to_examples
 
 
@@ -176,3 +177,20 @@ def test_an_example_is_a_line_each_in_the_order_asked_for() -> None:
         {"messages": [user("a\nb"), assistant("c")]},
     ]
     assert to_examples(conversation, []) == b""
+
+
+def test_it_has_only_what_stood_in_the_context_of_the_response_and_the_system_prompt() -> None:
+    given = [
+        system("You plan trips."),
+        user("Where?"),
+        assistant("Oslo."),
+        user("More?"),
+        assistant("Bergen."),
+    ]
+    data = "".join(json.dumps(message) + "\n" for message in given).encode()
+    whole = parse_conversation(data, "talk.jsonl", "talk")
+    entries = [replace(entry, context=int(at > 2)) for at, entry in enumerate(whole.entries)]
+    parted = build_conversation(entries, whole.source)
+
+    assert example(parted, 4) == [given[0], *given[3:]]
+    assert example(parted, 2) == given[:3]

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
+from itertools import takewhile
 
 
 class Role(StrEnum):
@@ -36,7 +38,8 @@ class Entry:
     """One message, or one injected memory (`memory_key` is set and the whole entry is that memory).
 
     `thinking` lists the `<think>` parts of `text` (tags and the white space after them included), which
-    are context but never scored.
+    are context but never scored. `context` numbers the contexts that compactions and resets cut a
+    conversation into, rising; an entry `kept` from the context before is not a response a second time.
     """
 
     role: Role
@@ -47,6 +50,8 @@ class Entry:
     tool_call_id: str | None = None
     name: str | None = None
     timestamp: str | None = None
+    context: int = 0
+    kept: bool = False
 
     @property
     def said(self) -> str:
@@ -61,7 +66,7 @@ class Entry:
     def is_response(self) -> bool:
         """Whether the agent said or called something here that can be scored."""
         spoken = bool(self.said.strip()) or bool(self.tool_calls)
-        return self.role is Role.ASSISTANT and self.memory_key is None and spoken
+        return self.role is Role.ASSISTANT and self.memory_key is None and not self.kept and spoken
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +95,33 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
+class Branch:
+    """One line of a conversation that forks: its id, how it begins to differ, and how many entries it has."""
+
+    id: str
+    title: str
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
-    """Where a conversation came from; `notes` says what was skipped or assumed while reading it."""
+    """Where a conversation came from; `notes` says what was skipped or assumed while reading it.
+
+    `agent` is the program that wrote it, `author` the model that spoke, `folder` where the agent worked,
+    `missing` what of the model's context the file does not hold; empty where that is not known. `branch` is
+    the one of `branches` that was read.
+    """
 
     path: str
     format: str
     title: str
     notes: tuple[str, ...] = ()
+    agent: str = ""
+    author: str = ""
+    folder: str = ""
+    missing: str = ""
+    branches: tuple[Branch, ...] = ()
+    branch: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,6 +136,31 @@ class Conversation:
     def __post_init__(self) -> None:
         responses = tuple(index for index, entry in enumerate(self.entries) if entry.is_response)
         object.__setattr__(self, "responses", responses)
+
+    @cached_property
+    def contexts(self) -> int:
+        """How many contexts compactions and resets cut it into, at least one."""
+        return max(1, len({entry.context for entry in self.entries}))
+
+    @cached_property
+    def system_prompt(self) -> frozenset[int]:
+        """The entries at the front that are the system prompt, which every context keeps; memories that are
+        entries of their own are not part of it."""
+        front = takewhile(lambda item: item[1].role is Role.SYSTEM, enumerate(self.entries))
+        return frozenset(
+            index
+            for index, entry in front
+            if entry.memory_key is None and entry.context == self.entries[0].context
+        )
+
+    def precedes(self, memory: Memory, response: int) -> bool:
+        """Whether a memory stands before a response (an entry's index) where the model had it in front of
+        itself: in the same context or in the system prompt."""
+        context, prompt = self.entries[response].context, self.system_prompt
+        return any(
+            entry < response and (self.entries[entry].context == context or entry in prompt)
+            for entry in memory.entries
+        )
 
     def memory_text(self, memory: Memory) -> str:
         """What the memory says: the text of its places, repeated copies once, a blank line between others."""

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise, takewhile
+from itertools import pairwise
 
-from memscope.conversation.model import Conversation, Role
+from memscope.conversation.model import Conversation
 from memscope.errors import ModelError
 from memscope.prompt.sentinels import Extent, Rendering, message_of
 from memscope.prompt.turns import NOBODY, Turn, stricter, turns_of
@@ -14,7 +14,8 @@ from memscope.scorers.base import ChatTokenizer, TemplateRefusedError
 @dataclass(frozen=True)
 class Piece:
     """Text with one owner. `memory` is the one it goes with, `response` the entry index of the response it is
-    part of; `head` says that every window keeps it, `joined` that it continues the content before it."""
+    part of, `context` the one it stands in; `head` says that every window keeps it, `joined` that it
+    continues the content before it."""
 
     text: str
     turn: int
@@ -23,6 +24,7 @@ class Piece:
     response: int = NOBODY
     head: bool = False
     joined: bool = False
+    context: int = 0
 
 
 def render_pieces(conversation: Conversation, tokenizer: ChatTokenizer) -> tuple[list[Piece], str | None]:
@@ -57,7 +59,7 @@ def _pieces(turns: Sequence[Turn], tokenizer: ChatTokenizer, conversation: Conve
     opened = rendering.first_turn_start()
     preamble = rendering.contents.get(0, (0, 0))[0] if opened is None else opened
     contents = {start: number for number, (start, _) in rendering.spots.items()}
-    prompt = _system_prompt(conversation)
+    prompt = conversation.system_prompt
     heads = [any(segment.entry in prompt for segment in turn.segments) for turn in turns]
     wholes = _whole_contents(rendering)
     cuts = {0, preamble, *ends, len(rendering.text)}
@@ -70,12 +72,14 @@ def _pieces(turns: Sequence[Turn], tokenizer: ChatTokenizer, conversation: Conve
         whole = wholes.get(at, (0, 0))
         joined = whole[0] < start < whole[1]
         if start < preamble or at == len(ends):
-            yield Piece(rendering.text[start:end], NOBODY, NOBODY, head=start < preamble)
+            context = turns[0 if start < preamble else -1].context if turns else 0
+            yield Piece(rendering.text[start:end], NOBODY, NOBODY, head=start < preamble, context=context)
         elif start in contents:
-            _, segment = rendering.segments[contents[start]]
+            its_turn, segment = rendering.segments[contents[start]]
             response = segment.entry if segment.scored else NOBODY
             head, text = segment.entry in prompt, texts[contents[start]]
-            yield Piece(text, at, segment.entry, segment.memory, response, head, joined)
+            context = turns[its_turn].context
+            yield Piece(text, at, segment.entry, segment.memory, response, head, joined, context)
         else:
             turn = turns[at]
             first, last = calls.get(at, (0, 0))
@@ -84,7 +88,7 @@ def _pieces(turns: Sequence[Turn], tokenizer: ChatTokenizer, conversation: Conve
             kept = at == 0 and opened is None
             memory = NOBODY if kept else turn.memory
             text = rendering.text[start:end]
-            yield Piece(text, at, turn.entry, memory, response, kept or heads[at], joined)
+            yield Piece(text, at, turn.entry, memory, response, kept or heads[at], joined, turn.context)
 
 
 def _whole_contents(rendering: Rendering) -> dict[int, Extent]:
@@ -99,12 +103,6 @@ def _whole_contents(rendering: Rendering) -> dict[int, Extent]:
         known = wholes.get(at, (start, end))
         wholes[at] = (min(start, known[0]), max(end, known[1]))
     return wholes
-
-
-def _system_prompt(conversation: Conversation) -> set[int]:
-    """The entries at the front that are the system prompt; memories injected there are not part of it."""
-    front = takewhile(lambda item: item[1].role is Role.SYSTEM, enumerate(conversation.entries))
-    return {index for index, entry in front if entry.memory_key is None}
 
 
 def _render_contents(turns: Sequence[Turn], tokenizer: ChatTokenizer) -> str | None:

@@ -32,6 +32,8 @@ class Prompt:
     """[T] the index of the entry a token stands in, -1 for what the template puts in front."""
     turn: NDArray[np.int32]
     """[T] the index of the template's turn; entries that a strict template wants merged share one."""
+    context: NDArray[np.int32]
+    """[T] the context a token stands in (`Entry.context`); it never falls."""
     head: NDArray[np.bool_]
     """[T] which tokens every window keeps: the template's preamble and the system prompt."""
     responses: tuple[NDArray[np.intp], ...]
@@ -73,6 +75,7 @@ def build_prompt(conversation: Conversation, tokenizer: ChatTokenizer) -> Prompt
         memory=np.array([piece.memory for piece in pieces], np.int32)[owners],
         entry=np.array([piece.entry for piece in pieces], np.int32)[owners],
         turn=np.array([piece.turn for piece in pieces], np.int32)[owners],
+        context=np.maximum.accumulate(np.array([piece.context for piece in pieces], np.int32))[owners],
         head=np.array([piece.head for piece in pieces], np.bool_)[owners],
         responses=responses,
         text=text,

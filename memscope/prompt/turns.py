@@ -29,7 +29,7 @@ class Segment:
 @dataclass(frozen=True)
 class Turn:
     """What becomes one chat message. `entry` is its first entry, `caller` the one whose tool calls it makes,
-    `memory` the one it wholly consists of."""
+    `memory` the one it wholly consists of, `context` the one all its entries stand in."""
 
     role: Role
     entry: int
@@ -39,6 +39,7 @@ class Turn:
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
     name: str | None = None
+    context: int = 0
 
 
 def turns_of(conversation: Conversation, takes_tool_calls: bool) -> list[Turn]:
@@ -62,7 +63,19 @@ def turns_of(conversation: Conversation, takes_tool_calls: bool) -> list[Turn]:
         else:
             segments = (Segment(text, index, owner),) if text else ()
         calls = entry.tool_calls if takes_tool_calls else ()
-        turns.append(Turn(entry.role, index, segments, owner, index, calls, entry.tool_call_id, entry.name))
+        turns.append(
+            Turn(
+                entry.role,
+                index,
+                segments,
+                owner,
+                index,
+                calls,
+                entry.tool_call_id,
+                entry.name,
+                entry.context,
+            )
+        )
     return turns
 
 
@@ -73,7 +86,7 @@ def stricter(turns: Sequence[Turn]) -> Iterator[list[Turn]]:
     yield _merged(_as_user(turns, keep_first_system=True))
     spoken = _merged(_as_user(turns, keep_first_system=False))
     yield spoken
-    yield [Turn(Role.USER, NOBODY, ()), *spoken]
+    yield [Turn(Role.USER, NOBODY, (), context=turns[0].context if turns else 0), *spoken]
 
 
 def _segments(index: int, entry: Entry, text: str, memories: list[tuple[Span, int]]) -> Iterator[Segment]:
@@ -113,12 +126,14 @@ def _as_user(turns: Sequence[Turn], keep_first_system: bool) -> list[Turn]:
 
 
 def _merged(turns: Iterable[Turn]) -> list[Turn]:
-    """Adjacent turns of one role as one."""
+    """Adjacent turns of one role as one, but for two contexts: an empty turn keeps those apart."""
     merged: list[Turn] = []
     previous: Turn | None = None
     for turn in turns:
         last = merged[-1] if merged else None
         if previous is None or last is None or not _may_merge(last, turn):
+            if last is not None and last.context != turn.context:
+                merged += _between(last, turn)
             merged.append(turn)
         else:
             merged[-1] = replace(
@@ -149,4 +164,14 @@ def _owner(turn: Turn) -> int:
 
 
 def _may_merge(last: Turn, turn: Turn) -> bool:
-    return last.role is turn.role and turn.role is not Role.TOOL and not last.tool_calls
+    alike = last.role is turn.role and turn.role is not Role.TOOL and last.context == turn.context
+    return alike and not last.tool_calls
+
+
+def _between(last: Turn, turn: Turn) -> list[Turn]:
+    """What lets roles alternate across two contexts: an empty answer, or a user who says nothing."""
+    if last.role is Role.USER is turn.role:
+        return [Turn(Role.ASSISTANT, NOBODY, (), context=last.context)]
+    if last.role is Role.ASSISTANT is turn.role:
+        return [Turn(Role.USER, NOBODY, (), context=turn.context)]
+    return []

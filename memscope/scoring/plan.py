@@ -24,10 +24,10 @@ def each_alone(memories: int) -> Rows:
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of the prompt that fits the model's context and ends at a response.
+    """A stretch of one of the prompt's contexts that fits the model's and ends at a response.
 
     `tokens` are the prompt's tokens in it, `responses` the indexes of those it scores, `left_out` the entries
-    before its end that did not fit.
+    of that context before its end that did not fit.
     """
 
     tokens: Tokens
@@ -177,9 +177,9 @@ class Plan:
 def _windows(prompt: Prompt, context_length: int) -> tuple[list[Window], tuple[int, ...]]:
     """Windows that together score every response once, and the responses that fit none.
 
-    A window ends at a response and reaches back as far as fits, by whole turns. It scores as many responses
-    as it can while the first of them still sees half of what fits, so that a long conversation costs about
-    twice its tokens and not a whole context for each response.
+    A window ends at a response and reaches back as far as fits, by whole turns, in the response's context. It
+    scores as many responses as it can while the first of them still sees half of what fits, so that a long
+    conversation costs about twice its tokens and not a whole context for each response.
     """
     head = np.flatnonzero(prompt.head)
     room = context_length - len(head)
@@ -190,15 +190,22 @@ def _windows(prompt: Prompt, context_length: int) -> tuple[list[Window], tuple[i
         )
     turn_starts = np.flatnonzero(np.diff(prompt.turn, prepend=-1))
     skipped = turn_starts - np.searchsorted(head, turn_starts)
+    context_starts = np.append(0, np.flatnonzero(np.diff(prompt.context)) + 1)
     scorable = [response for response, positions in enumerate(prompt.responses) if positions.size]
     windows: list[Window] = []
     too_long: list[int] = []
 
+    def context_start(response: int) -> int:
+        """Where the context begins in which `response` stands."""
+        at = np.searchsorted(context_starts, prompt.responses[response][0], side="right")
+        return int(context_starts[at - 1])
+
     def extent(response: int) -> tuple[int, int]:
         """The longest stretch of whole turns that fits and ends with `response`; empty if none does."""
         end = int(prompt.responses[response][-1]) + 1
-        if end <= context_length:
-            return 0, end
+        opened = context_start(response)
+        if end - opened + int(np.searchsorted(head, opened)) <= context_length:
+            return opened, end
         turn = int(np.searchsorted(skipped, end - context_length))
         return (int(turn_starts[turn]) if turn < len(turn_starts) else end), end
 
@@ -214,12 +221,12 @@ def _windows(prompt: Prompt, context_length: int) -> tuple[list[Window], tuple[i
         group = [first]
         for response in scorable[at + 1 :]:
             later, its_end = extent(response)
-            if later >= its_end or (later > start and begins - later < room // 2):
+            if later >= its_end or (later > start and begins - later < room // 2):  # another context is later
                 break
             start, end = later, its_end
             group.append(response)
         kept = np.concatenate([head[head < start], np.arange(start, end)])
-        left_out = np.setdiff1d(prompt.entry[:end], [-1, *prompt.entry[kept]])
+        left_out = np.setdiff1d(prompt.entry[context_start(first) : end], [-1, *prompt.entry[kept]])
         windows.append(Window(kept, tuple(group), tuple(left_out.tolist())))
         at += len(group)
     return windows, tuple(too_long)

@@ -202,9 +202,15 @@ def _check_metric(metric: Metric, scorer: Scorer) -> None:
 
 
 def _enters_before(conversation: Conversation) -> NDArray[np.bool_]:
-    """[memories, responses] whether a memory enters before a response."""
-    first = np.array([memory.places[0].entry for memory in conversation.memories], np.int64)
-    before: NDArray[np.bool_] = first[:, None] < np.array(conversation.responses, np.int64)[None, :]
+    """[memories, responses] whether a memory enters before a response, in its context."""
+    responses = np.array(conversation.responses, np.int64)
+    contexts = np.array([conversation.entries[entry].context for entry in responses], np.int64)
+    prompt = conversation.system_prompt
+    before = np.zeros((len(conversation.memories), len(responses)), np.bool_)
+    for row, memory in enumerate(conversation.memories):
+        for entry in memory.entries:
+            seen = contexts == conversation.entries[entry].context
+            before[row] |= (entry < responses) & (seen | (entry in prompt))
     return before
 
 
@@ -215,11 +221,16 @@ def _notes_on(plan: Plan, conversation: Conversation) -> list[str]:
             f"{plan.prompt.differing:,} of {len(plan.prompt.ids):,} tokens differ from tokenizing the prompt "
             "as one text."
         )
+    compacted = conversation.contexts - 1
+    if compacted:
+        times = "once" if compacted == 1 else f"{compacted} times"
+        notes.append(f"The conversation was compacted {times}: it is scored in {compacted + 1} contexts.")
     if any(window.left_out for window in plan.windows):
         count, most = len(plan.windows), max(len(window.left_out) for window in plan.windows)
+        longer = "One of them" if compacted else "The conversation"
         notes.append(
-            f"The conversation is longer than the model's context: it is scored in {count} "
-            f"window{'s' if count > 1 else ''}, leaving out up to {most} earlier entries."
+            f"{longer} is longer than the model's context: {'all are' if compacted else 'it is'} scored in "
+            f"{count} window{'s' if count > 1 else ''}, leaving out up to {most} earlier entries."
         )
     for response in plan.too_long:
         entry = conversation.responses[response]

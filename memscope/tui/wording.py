@@ -25,7 +25,9 @@ NO_RESPONSES = """This conversation has no responses yet.
 memscope scores what the agent said: add at least one message with the role "assistant" that says or calls \
 something outside its <think> text."""
 
+_LATE = "this memory enters after the response"
 _APART = "memory and response do not fit one window of the model's context"
+_ELSEWHERE = "this memory stands in another context: the conversation was compacted or reset in between"
 _ORDINALS = {1: "st", 2: "nd", 3: "rd"}
 
 
@@ -80,13 +82,20 @@ def state_sentence(view: MatrixView, conversation: Conversation, memory: int, re
     if state is CellState.FAILED:
         return f"failed: {one_line(view.matrix.errors.get(memory, 'no reason given'))}"
     if state is CellState.IMPOSSIBLE:
-        late = conversation.memories[memory].places[0].entry > view.matrix.responses[response]
-        return f"impossible: {'this memory enters after the response' if late else _APART}"
+        return f"impossible: {_why_impossible(conversation, memory, view.matrix.responses[response])}"
     return {
         CellState.PENDING: "not scored yet: press r",
         CellState.RUNNING: "being scored",
         CellState.SCORED: "scored",
     }[state]
+
+
+def _why_impossible(conversation: Conversation, memory: int, response: int) -> str:
+    """Why a response (an entry's index) can't depend on a memory."""
+    found = conversation.memories[memory]
+    if found.places[0].entry > response:
+        return _LATE
+    return _APART if conversation.precedes(found, response) else _ELSEWHERE
 
 
 def response_text(entry: Entry) -> str:

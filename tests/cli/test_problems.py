@@ -23,7 +23,7 @@ class TestInput:
             (b"", ["is empty"]),
             (b" \n\n", ["is empty"]),
             (b"not json at all", ["Line 1", "not valid JSON"]),
-            (b'{"role": "user", "content": "a"}\n{"role": 3}\n', ["Line 2", "role"]),
+            (b'{"role": 3, "content": "a"}\n{"role": 3}\n', ["Line 1", "role"]),
             (b'{"role": "robot", "content": "a"}\n', ["robot", "role"]),
             (b'{"role": "user", "content": "\xff"}\n', ["Line 1", "not UTF-8"]),
             (b"[" * 100_000, ["Line 1"]),

@@ -30,6 +30,13 @@ def refusal(data: str | bytes) -> str:
     return sentence.removeprefix("log: ")
 
 
+def left_out(data: bytes, entries: int) -> list[str]:
+    """The notes on what was left out of `data`, of which so many entries are left."""
+    conversation = parse(data)
+    assert len(conversation.entries) == entries
+    return list(conversation.source.notes)
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere\.json: No such file or directory; give the path of a"):
         read_conversation(str(tmp_path / "nowhere.json"))
@@ -98,8 +105,10 @@ def test_a_whole_last_line_needs_no_line_end() -> None:
     assert (len(conversation.entries), conversation.source.notes) == (2, ())
 
 
-def test_a_damaged_last_line_that_is_ended_is_an_error() -> None:
-    assert refusal(GOOD + b'\n{"role": "us\n').startswith("Line 2: not valid JSON")
+def test_a_damaged_last_line_that_is_ended_is_left_out() -> None:
+    (note,) = left_out(GOOD + b'\n{"role": "us\n', 1)
+
+    assert note.startswith("line 2 was left out: not valid JSON (")
 
 
 def test_half_a_line_alone_is_an_error() -> None:
@@ -107,15 +116,41 @@ def test_half_a_line_alone_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("damaged", [b'{"role": "user", "content": }', b"garbage", b'{"role": "user"'])
-def test_a_damaged_line_in_the_middle_is_named(damaged: bytes) -> None:
-    assert refusal(b"\n".join([GOOD, b"", damaged, GOOD, b""])).startswith("Line 3: not valid JSON")
+def test_a_damaged_line_is_left_out_and_named(damaged: bytes) -> None:
+    (note,) = left_out(b"\n".join([GOOD, b"", damaged, GOOD, b""]), 2)
+    (first,) = left_out(b"\n".join([damaged, GOOD, b""]), 1)
+
+    assert note.startswith("line 3 was left out: not valid JSON (")
+    assert first.startswith("line 1 was left out: not valid JSON (")
+
+
+def test_three_damaged_lines_are_named_and_the_others_counted() -> None:
+    *named, rest = left_out(GOOD + b"\n" + b"x\n" * 3 + GOOD + b"\n" + b"x\n" * 1500, 2)
+
+    assert [note.partition(" was left out: ")[0] for note in named] == ["line 2", "line 3", "line 4"]
+    assert rest == "1,500 more lines were left out, the last of them line 1505"
+    assert left_out(GOOD + b"\n" + b"x\n" * 4, 1)[3] == "1 more line was left out, line 5"
+
+
+def test_half_a_last_line_is_told_beside_the_damaged_ones() -> None:
+    *_, rest, half = left_out(GOOD + b"\n" + b"x\n" * 5 + b'{"role', 1)
+
+    assert rest == "2 more lines were left out, the last of them line 6"
+    assert half.startswith("line 7 seems half written and was left out: ")
+
+
+def test_where_every_line_is_damaged_the_first_one_is_the_error() -> None:
+    assert refusal(b'{"role": "robot"}\n{"role": 1}\n').startswith("Line 1: field `role` is 'robot'; it must")
+    assert refusal(b'{"role": 1}\n' * 5).startswith("Line 1: field `role`: expected `str`, got `int`")
 
 
 @pytest.mark.parametrize("separator", [b"\n", b"\r\n"])
 def test_invalid_utf8_is_named_with_its_line(separator: bytes) -> None:
     broken = GOOD.replace(b"hi", b"\xff")
 
-    assert refusal(separator.join([GOOD, GOOD, broken, GOOD])).startswith("Line 3: byte 29 is not UTF-8")
+    (note,) = left_out(separator.join([GOOD, GOOD, broken, GOOD]), 3)
+
+    assert note == "line 3 was left out: byte 29 is not UTF-8 text"
     assert refusal(b"[" + (b"," + separator).join([GOOD, broken]) + b"]").startswith("Line 2: byte ")
 
 
@@ -128,7 +163,7 @@ def test_half_a_surrogate_pair_is_not_valid_json() -> None:
 
 
 WRONG: list[tuple[Message, str]] = [
-    ({"content": "x"}, "missing required field `role`"),
+    ({"content": "x"}, "the object has neither `role` nor `messages`"),
     ({"role": 1}, "field `role`: expected `str`, got `int`"),
     ({"role": None}, "field `role`: expected `str`, got `null`"),
     ({"role": "robot"}, "field `role` is 'robot'; it must be system, user, assistant or tool"),
@@ -156,10 +191,15 @@ WRONG: list[tuple[Message, str]] = [
 
 @pytest.mark.parametrize(("message", "problem"), WRONG)
 def test_a_wrong_field_is_named_with_its_line(message: Message, problem: str) -> None:
-    sentence = refusal(b"\n".join([GOOD, b"", json.dumps(message).encode(), GOOD]))
+    line = json.dumps(message).encode()
 
-    assert sentence.startswith("Line 3: ")
-    assert problem in sentence
+    (note,) = left_out(b"\n".join([GOOD, b"", line, GOOD]), 2)
+
+    assert note.startswith("line 3 was left out: ")
+    assert not note.endswith(".")
+    assert problem in note
+    assert problem in refusal(line)
+    assert problem in refusal(b"[" + line + b"]")
 
 
 @pytest.mark.parametrize(
@@ -180,7 +220,8 @@ def test_a_wrong_field_in_a_document_is_named_with_line_and_message(
 @pytest.mark.parametrize("value", ["5", '"text"', "true", "null"])
 def test_a_value_that_holds_no_messages_says_what_it_is(value: str) -> None:
     assert refusal(value).startswith("Line 1: expected a list of messages, found ")
-    assert refusal(f"{GOOD.decode()}\n{value}\n").startswith("Line 2: expected a message, found ")
+    (note,) = left_out(f"{GOOD.decode()}\n{value}\n".encode(), 1)
+    assert note.startswith("line 2 was left out: expected an object, found ")
     assert "field `messages` is" in refusal(f'{{"messages": {value}}}')
     assert refusal(f"[{value}]").startswith("Line 1, message[0]: expected `object`, got ")
 
@@ -193,6 +234,21 @@ def test_several_conversations_in_a_file_are_refused() -> None:
     line = '{"messages": [{"role": "user"}]}\n'
 
     assert refusal(line + line).startswith("Line 1: a whole conversation on one line among others")
+    assert refusal(line + "x").startswith("Line 1: a whole conversation on one line among others")
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\n\n"])
+def test_a_wrong_message_in_a_document_on_one_line_is_an_error(end: str) -> None:
+    problem = refusal('\n{"messages": [{"role": "user"}, {"role": "robot"}]}' + end)
+
+    assert problem.startswith("Line 2, messages[1]: field `role` is 'robot'")
+
+
+def test_a_document_with_one_message_on_a_line_is_a_document() -> None:
+    data = '{"messages": [\n{"role": "user", "content": "hi"}\n]}\n'
+
+    assert len(parse(data).entries) == 1
+    assert parse(data).source.notes == ()
 
 
 @pytest.mark.parametrize("depth", [*range(900, 1000, 6), 100_000])

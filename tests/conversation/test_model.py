@@ -63,3 +63,32 @@ def test_a_memory_lists_each_of_its_entries_once() -> None:
 
     assert read.memories[0].entries == (0, 2)
     assert read.responses == (1,)
+
+
+COMPACTED = conversation(
+    Entry(Role.SYSTEM, "Be brief. <memory key=style>No lists.</memory>"),
+    Entry(Role.SYSTEM, "Lives in Lyon.", memory_key="home"),
+    Entry(Role.ASSISTANT, "In Lyon."),
+    Entry(Role.SYSTEM, "Summary.", context=1),
+    Entry(Role.ASSISTANT, "In Lyon.", context=1, kept=True),
+    Entry(Role.ASSISTANT, "By the Rhône.", context=1),
+    Entry(Role.SYSTEM, "Lives in Paris.", memory_key="home", context=1),
+    Entry(Role.ASSISTANT, "In Paris.", context=1),
+)
+
+
+def test_what_is_kept_from_the_context_before_is_not_a_response_again() -> None:
+    assert COMPACTED.responses == (2, 5, 7)
+    assert COMPACTED.contexts == 2
+    assert conversation().contexts == 1
+
+
+def test_the_system_prompt_stands_at_the_front_of_the_first_context() -> None:
+    assert COMPACTED.system_prompt == {0}
+    assert conversation(COMPACTED.entries[0], COMPACTED.entries[3]).system_prompt == {0}
+
+
+def test_a_memory_precedes_a_response_in_its_context_or_from_the_system_prompt() -> None:
+    style, home = COMPACTED.memories
+    assert [COMPACTED.precedes(style, response) for response in COMPACTED.responses] == [True, True, True]
+    assert [COMPACTED.precedes(home, response) for response in COMPACTED.responses] == [True, False, True]

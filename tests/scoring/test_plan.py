@@ -123,6 +123,7 @@ def test_a_grown_conversation_keeps_every_old_key(prompt: Prompt, more: list[tup
         ),
         entry=np.append(prompt.entry, np.array(turns, np.int32)),
         turn=np.append(prompt.turn, np.array(turns, np.int32)),
+        context=np.append(prompt.context, np.zeros(tokens, np.int32)),
         head=np.append(prompt.head, np.zeros(tokens, np.bool_)),
         responses=(*prompt.responses, np.arange(length + tokens - 4, length + tokens)),
         text="",
@@ -161,6 +162,68 @@ def test_nothing_known_costs_the_whole_plan_and_everything_known_nothing(prompt:
     possible, responses = plan.possible(), np.ones(len(prompt.responses), np.bool_)
     assert plan.tokens_to_compute(possible, responses) == plan.cost.tokens_needed
     assert plan.tokens_to_compute(~possible & False, ~responses) == 0
+
+
+class TestContexts:
+    """A conversation that was compacted or reset."""
+
+    @staticmethod
+    def planned(data: st.DataObject) -> tuple[Prompt, int, Plan]:
+        """A prompt of several contexts, a context length that may be shorter than some, and its plan."""
+        prompt = data.draw(prompts(MEMORIES, longest=20, contexts=True).filter(lambda p: len(p.ids) > 0))
+        head = int(prompt.head.sum())
+        length = data.draw(st.integers(head + 1, len(prompt.ids) + 1) | st.just(AMPLE))
+        return prompt, length, Plan(prompt, each_alone(MEMORIES), length)
+
+    @given(st.data())
+    def test_a_window_lies_in_the_context_of_its_responses_but_for_the_head(
+        self, data: st.DataObject
+    ) -> None:
+        prompt, _, plan = self.planned(data)
+        for window in plan.windows:
+            (context,) = {int(prompt.context[at]) for r in window.responses for at in prompt.responses[r]}
+            inside = window.tokens[~prompt.head[window.tokens]]
+            assert set(prompt.context[inside].tolist()) == {context}
+
+    @given(st.data())
+    def test_each_context_is_scored_as_a_conversation_of_its_own(self, data: st.DataObject) -> None:
+        prompt, length, plan = self.planned(data)
+        found = [(w.tokens.tolist(), w.responses, w.left_out) for w in plan.windows]
+        expected, possible, too_long = [], np.zeros((MEMORIES, len(prompt.responses)), np.bool_), []
+        for context in dict.fromkeys(prompt.context.tolist()):
+            kept = np.flatnonzero(prompt.head | (prompt.context == context))
+            mine = [r for r, span in enumerate(prompt.responses) if set(prompt.context[span]) == {context}]
+            if not mine:
+                continue
+            alone = Plan(
+                replace(
+                    prompt,
+                    ids=prompt.ids[kept],
+                    memory=prompt.memory[kept],
+                    entry=prompt.entry[kept],
+                    turn=prompt.turn[kept],
+                    context=np.zeros(len(kept), np.int32),
+                    head=prompt.head[kept],
+                    responses=tuple(np.searchsorted(kept, prompt.responses[r]) for r in mine),
+                ),
+                each_alone(MEMORIES),
+                length,
+            )
+            expected += [
+                (kept[w.tokens].tolist(), tuple(mine[r] for r in w.responses), w.left_out)
+                for w in alone.windows
+            ]
+            possible[:, mine] = alone.possible()
+            too_long += [mine[r] for r in alone.too_long]
+        assert found == expected
+        assert plan.possible().tolist() == possible.tolist()
+        assert list(plan.too_long) == too_long
+
+    def test_a_memory_has_cells_in_its_own_context_and_one_in_the_system_prompt_in_all(self) -> None:
+        turns = [[Stretch(2, 1)], [HEADER, SAID], [Stretch(2, 2)], [HEADER, SAID], [HEADER, SAID]]
+        plan = Plan(prompt_of(1, [HEADER, Stretch(2, 0)], turns, cuts=[2, 4]), each_alone(3), AMPLE)
+        assert plan.possible().tolist() == [[True, True, True], [True, False, False], [False, True, False]]
+        assert [window.left_out for window in plan.windows] == [(), (), ()]
 
 
 class TestWindows:
@@ -238,6 +301,7 @@ class TestWindows:
                     memory=prompt.memory[:end],
                     entry=prompt.entry[:end],
                     turn=prompt.turn[:end],
+                    context=prompt.context[:end],
                     head=prompt.head[:end],
                     responses=prompt.responses[window.responses[0] : window.responses[0] + 1],
                 ),

@@ -8,12 +8,15 @@ import subprocess
 import sys
 import threading
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from memscope.activity import Activities, ActivityState
+from memscope.conversation.model import Conversation, Source
+from memscope.conversation.readers import build_conversation
 from memscope.documents import matrix_document
 from memscope.errors import MemscopeError, ModelError
 from memscope.scorers.embedded.pull import DEFAULT_MODEL, installed
@@ -21,7 +24,7 @@ from memscope.scoring import session as session_module
 from memscope.scoring.matrix import CellState, Metric
 from memscope.scoring.session import Session
 from memscope.settings import ScorerChoice
-from tests.scorers_fake import TALK, HashScorer, conversation, prepared, scored
+from tests.scorers_fake import TALK, HashScorer, conversation, prepared, reference, scored
 
 TALKED = conversation(*TALK)
 
@@ -147,6 +150,77 @@ def test_what_windows_leave_out_and_what_is_too_long_is_noted(tmp_path: Path) ->
     assert np.isnan(session.matrix.values(session.metric)[0]).all()
     assert session.matrix.states[0, 8] == CellState.IMPOSSIBLE
     session.close()
+
+
+def in_contexts(*contexts: tuple[tuple[str, str], ...]) -> Conversation:
+    """From the messages of each context; what a later one begins with in capitals is kept from before."""
+    entries = [
+        replace(entry, context=number, kept=number > 0 and entry.text.isupper())
+        for number, messages in enumerate(contexts)
+        for entry in conversation(*messages).entries
+    ]
+    return build_conversation(entries, Source("talk.jsonl", "native", "talk"))
+
+
+BEFORE = (
+    ("system", 'You plan trips. <memory key="style">Be brief.</memory>'),
+    ("home", "Nora lives in Bergen."),
+    ("user", "Where do I start?"),
+    ("assistant", "You start from Bergen."),
+)
+AFTER = (
+    ("user", "SHE STARTS IN BERGEN."),
+    ("assistant", "I SEE."),
+    ("diet", "Nora cannot eat peanuts."),
+    ("user", "What shall I eat?"),
+    ("assistant", "Skip the satay sauce."),
+    ("home", "Nora lives near the quay."),
+    ("user", "And then?"),
+    ("assistant", "Walk home along the quay."),
+)
+
+
+class TestContexts:
+    """A conversation that was compacted: each context is scored by itself, under the same system prompt."""
+
+    def test_each_context_has_the_numbers_of_a_conversation_of_its_own(self, tmp_path: Path) -> None:
+        talk = in_contexts(BEFORE, AFTER)
+        session = scored(talk, tmp_path)
+        first, second = (in_contexts(messages) for messages in (BEFORE, (BEFORE[0], *AFTER)))
+        second = replace(second, entries=tuple(replace(e, kept=e.text.isupper()) for e in second.entries))
+        expected = np.full((3, 3), np.nan)
+        for alone, columns in ((first, [0]), (second, [1, 2])):
+            numbers, baseline = reference(alone)
+            rows = [session.matrix.keys.index(memory.key) for memory in alone.memories]
+            expected[np.ix_(rows, columns)] = numbers
+            assert session.matrix.baseline[columns].tolist() == pytest.approx(baseline)
+        assert list(session.matrix.keys) == ["style", "home", "diet"]
+        assert session.matrix.values(Metric.SIGNED).ravel().tolist() == pytest.approx(
+            expected.ravel().tolist(), nan_ok=True
+        )
+        scored_cells = session.matrix.states == CellState.SCORED
+        assert scored_cells.tolist() == [[True, True, True], [True, False, True], [False, True, True]]
+
+    def test_which_cells_are_possible_is_known_before_the_model_is(self, tmp_path: Path) -> None:
+        talk = in_contexts(BEFORE, AFTER)
+        session = prepared(talk, tmp_path)
+        assert session.matrix.states.tolist() == Session(talk).matrix.states.tolist()
+        session.close()
+
+    def test_the_contexts_are_noted_and_not_put_down_to_the_models_length(self, tmp_path: Path) -> None:
+        session = scored(in_contexts(BEFORE, AFTER), tmp_path)
+        assert session.notes == ("The conversation was compacted once: it is scored in 2 contexts.",)
+        assert [window.left_out for window in matrix_document(session).windows] == [[], []]
+        session = prepared(in_contexts(BEFORE, AFTER, AFTER), tmp_path)
+        assert session.notes == ("The conversation was compacted 2 times: it is scored in 3 contexts.",)
+        session.close()
+
+    def test_a_context_that_is_too_long_for_the_model_is_noted_beside_them(self, tmp_path: Path) -> None:
+        session = prepared(in_contexts(BEFORE, AFTER), tmp_path, HashScorer(context_length=90))
+        compacted, longer = session.notes
+        assert compacted == "The conversation was compacted once: it is scored in 2 contexts."
+        assert longer.startswith("One of them is longer than the model's context: all are scored in ")
+        session.close()
 
 
 @pytest.mark.skipif(

@@ -223,17 +223,23 @@ def test_servers_without_prompt_logprobs(client: httpx.Client) -> None:
 
 
 def test_the_server_counts_connections_and_requests_in_flight(oracle: Oracle, client: httpx.Client) -> None:
-    with VllmServer(oracle, delay=0.1) as server:
-        oracle.next_token(IDS)
+    hang = faults.Hang()
+    with VllmServer(oracle) as server:
+        faults.fail(server, hang, 1, 2, 3)
         bodies = [completion(prompt=IDS)] * 3
         with ThreadPoolExecutor(3) as pool:
-            list(pool.map(lambda body: ask(client, server, "/v1/completions", body), bodies))
-        assert (server.connections, server.peak, server.in_flight) == (3, 3, 0)
+            asked = [pool.submit(ask, client, server, "/v1/completions", body) for body in bodies]
+            server.wait_for(lambda: server.in_flight == 3)
+            hang.release()
+            for answer in asked:
+                answer.result()
+        server.wait_for(lambda: server.in_flight == 0)
+        assert (server.connections, server.peak) == (3, 3)
         for body in bodies:
             ask(client, server, "/v1/completions", body)
         assert server.connections == 3
         assert [request.scoring for request in server.requests] == [1, 2, 3, 4, 5, 6]
-        assert all(request.status == 200 for request in server.requests)
+        server.wait_for(lambda: all(request.status == 200 for request in server.requests))
 
 
 def test_a_key_is_required(oracle: Oracle, client: httpx.Client) -> None:

@@ -1,6 +1,7 @@
 """Numbers and states in words, wrapping, cutting, bars."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -85,6 +86,27 @@ def test_cells_without_a_number_say_why_in_words(session: FakeSession) -> None:
 def test_a_cell_that_no_window_holds_is_not_said_to_enter_late(session: FakeSession) -> None:
     session.matrix.states[1, 5] = 0
     assert "do not fit one window" in sentence(session, 1, 5)
+
+
+def test_a_memory_in_another_context_is_said_to_stand_there(session: FakeSession) -> None:
+    view = MatrixView(session.matrix, session.metric)
+    talk = session.conversation
+    entry = talk.responses[5]
+    parted = replace(
+        talk, entries=tuple(replace(e, context=int(n >= entry)) for n, e in enumerate(talk.entries))
+    )
+    session.matrix.states[1, 5] = session.matrix.states[3, 0] = 0
+
+    def words(memory: int, response: int) -> str:
+        return cell_sentence(view, parted, memory, response, 40)
+
+    assert words(1, 5).endswith(
+        "x r6: impossible: this memory stands in another context: the conversation was compacted or reset "
+        "in between"
+    )
+    assert words(3, 0).endswith("x r1: impossible: this memory enters after the response")
+    session.matrix.states[1, 2] = 0
+    assert "do not fit one window" in words(1, 2)
 
 
 def test_a_response_shows_what_was_said_and_called_without_the_thinking() -> None:

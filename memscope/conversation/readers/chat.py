@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from memscope.conversation.model import Entry, Role, ToolCall
+from memscope.conversation.readers.json_text import sentence
 from memscope.conversation.thinking import thinking_spans
 from memscope.errors import InputError
 
@@ -42,20 +43,18 @@ class _Message(msgspec.Struct):
     timestamp: str | float | None = None
 
 
-def read_message(message: Any, where: str) -> Entry:
-    """Raises InputError naming `where` and the field if the message can't be read."""
+def read_message(message: Any) -> Entry:
+    """Raises InputError naming the field if the message can't be read."""
     try:
         parsed = msgspec.convert(message, _Message)
         tool_calls = _tool_calls(parsed)
     except (msgspec.ValidationError, RecursionError) as error:
-        raise InputError(f"{where}: {_sentence(error)}.") from error
+        raise InputError(f"{sentence(error)}.") from error
     role = _ROLES.get(parsed.role)
     if role is None:
-        raise InputError(
-            f"{where}: field `role` is {parsed.role[:40]!r}; it must be system, user, assistant or tool."
-        )
+        raise InputError(f"field `role` is {parsed.role[:40]!r}; it must be system, user, assistant or tool.")
     if parsed.memory_key is not None and not parsed.memory_key.strip():
-        raise InputError(f"{where}: field `memory_key` is empty; give the memory a name or drop the field.")
+        raise InputError("field `memory_key` is empty; give the memory a name or drop the field.")
     text = _text(parsed.content)
     return Entry(
         role=role,
@@ -89,13 +88,3 @@ def _arguments(arguments: Any) -> str:
     if isinstance(arguments, str):
         return arguments
     return "{}" if arguments is None else msgspec.json.encode(arguments).decode()
-
-
-def _sentence(error: Exception) -> str:
-    """msgspec says "Expected `str`, got `int` - at `$.content`": name the field first."""
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply"
-    problem, _, path = str(error).partition(" - at `$")
-    if path:
-        return f"field `{path.strip('.`')}`: {problem[0].lower()}{problem[1:]}"
-    return problem[0].lower() + problem[1:]

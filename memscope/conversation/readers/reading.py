@@ -1,0 +1,148 @@
+"""One file being read: its bytes come in any portions, and give the conversation as far as they go."""
+
+from collections.abc import Sequence
+
+from memscope.conversation.model import Conversation, Entry, Source
+from memscope.conversation.readers.base import Format
+from memscope.conversation.readers.json_text import is_list, is_object
+from memscope.conversation.readers.records import Formats, LeftOut, Records, read_document
+from memscope.conversation.rules import find_memories
+from memscope.errors import InputError
+
+_MARK = b"\xef\xbb\xbf"
+"""The byte order mark that some editors begin a file with."""
+
+
+class Reading:
+    """Feed it bytes, ask it for the conversation, feed it more.
+
+    Lines count once they are ended: half a line waits for the rest of it. A line that can't be read is left
+    out, and the notes count such lines and name the first. A file that is one JSON document counts once it
+    is whole; a record in it that can't be read is an error, since people write such files by hand.
+    """
+
+    def __init__(self, formats: Formats, name: str, title: str) -> None:
+        """`formats` in the order in which they are asked, the last one taking what nobody claims. `name`
+        stands in front of what is wrong, `title` is used where the file gives none."""
+        self._formats = formats
+        self._name = name
+        self._title = title
+        self._half: list[bytes] = []
+        """The portions of the line that is not ended."""
+        self._held: list[bytes] | None = []
+        """The lines while they may be those of one document; None once they are records."""
+        self._filled = 0
+        """How many of those are not blank."""
+        self._whole = False
+        """Whether the last of them is an object or a list by itself."""
+        self._document: Format | None = None
+        """The document that the lines are, once asked for."""
+        self._records = Records(formats)
+
+    def feed(self, data: bytes) -> None:
+        """Take more bytes of the file."""
+        self._document = None
+        *ended, rest = data.split(b"\n")
+        for line in ended:
+            if self._half:
+                line = b"".join([*self._half, line])
+                self._half.clear()
+            self._take(line)
+        if rest:
+            self._half.append(rest)
+
+    def finish(self) -> None:
+        """The file has ended, and its last line needs no line end. Nothing more may be fed."""
+        last = b"".join(self._half)
+        self._half.clear()
+        if self._held is not None:
+            if is_object(last if self._held else last.removeprefix(_MARK)):
+                self._take(last)
+                last = b""
+            if self._held is not None and self._begins_damaged([*self._held, last]):
+                self._take_held()
+        if self._held is None:
+            self._records.take_last(last)
+        else:
+            self._half.append(last)
+
+    def conversation(self, branch: str | None = None) -> Conversation:
+        """The conversation so far: its live branch, or the one of that id.
+
+        Raises InputError, one sentence that says where it broke, if there is none.
+        """
+        form, left_out = self._read()
+        draft = form.draft(branch)
+        if not draft.entries:
+            if left_out.error:
+                raise InputError(f"{self._name}: {left_out.error}")
+            raise InputError(f"{self._name} holds no messages; give a file with a conversation.")
+        if branch is not None and branch != draft.branch:
+            raise InputError(f"{self._name} has no branch {branch!r}; give the id of one that it has.")
+        source = Source(
+            path=self._name,
+            format=form.label,
+            title=draft.title or self._title,
+            notes=(*draft.notes, *left_out.notes()),
+            agent=draft.agent,
+            author=draft.author,
+            folder=draft.folder,
+            missing=draft.missing,
+            branches=draft.branches,
+            branch=draft.branch,
+        )
+        return build_conversation(draft.entries, source)
+
+    def _read(self) -> tuple[Format, LeftOut]:
+        """The format with what was read, and the lines that were not. Raises InputError."""
+        data = self._records.document
+        if self._held is not None:
+            data = b"\n".join([*self._held, b"".join(self._half)]).removeprefix(_MARK)
+            if not data.strip():
+                raise InputError(f"{self._name} is empty; give a file with a conversation.")
+        if data is None:
+            return self._records.format, self._records.left_out
+        if self._document is None:
+            try:
+                self._document = read_document(self._formats, data)
+            except InputError as error:
+                raise InputError(f"{self._name}: {error}") from error
+        return self._document, LeftOut()
+
+    def _take(self, line: bytes) -> None:
+        """The next line, ended."""
+        if self._held is None:
+            self._records.take(line)
+            return
+        self._held.append(line if self._held else line.removeprefix(_MARK))
+        if self._tells_records(self._held[-1]):
+            self._take_held()
+
+    def _take_held(self) -> None:
+        held, self._held = self._held or [], None
+        for line in held:
+            self._records.take(line)
+
+    def _tells_records(self, line: bytes) -> bool:
+        """Whether lines are records, now that this one has come: the first one is an object, or one follows a
+        whole value, which can't be in a document, where a comma would stand between."""
+        if not line.strip():
+            return False
+        self._filled += 1
+        follows, self._whole = self._whole, is_object(line)
+        if self._filled == 1 and not self._whole:
+            self._whole = is_list(line)
+            return False
+        return self._whole and (self._filled == 1 or follows)
+
+    def _begins_damaged(self, lines: Sequence[bytes]) -> bool:
+        """Whether lines that are no document are records, of which the first one is damaged."""
+        first, second, *_ = [*(line for line in lines if line.strip()), b"", b""]
+        if first.lstrip().startswith(b"[") or not is_object(second):
+            return False
+        return not is_object(b"\n".join(lines))
+
+
+def build_conversation(entries: Sequence[Entry], source: Source) -> Conversation:
+    """Entries with the memories that are found in them."""
+    return Conversation(tuple(entries), find_memories(entries), source)
