@@ -58,10 +58,10 @@ messages = st.fixed_dictionaries(
 conversations = st.lists(messages, min_size=1, max_size=6)
 
 
-def parse(data: str | bytes) -> Conversation:
+def parse(data: str | bytes, branch: str | None = None) -> Conversation:
     """The conversation in a file called `log`."""
     data = data.encode() if isinstance(data, str) else data
-    return parse_conversation(data, "log", title="log")
+    return parse_conversation(data, "log", title="log", branch=branch)
 
 
 def parse_one(**fields: Any) -> Conversation:

@@ -9,13 +9,14 @@ from memscope.conversation.model import Conversation
 from memscope.conversation.readers.base import Format
 from memscope.conversation.readers.gemini import Gemini
 from memscope.conversation.readers.messages import Messages
+from memscope.conversation.readers.pi import Pi
 from memscope.conversation.readers.reading import Reading, build_conversation
 from memscope.conversation.readers.sharegpt import ShareGpt
 from memscope.errors import InputError
 
 __all__ = ["FORMATS", "Reading", "build_conversation", "parse_conversation", "read_conversation"]
 
-FORMATS: tuple[type[Format], ...] = (Gemini, ShareGpt, Messages)
+FORMATS: tuple[type[Format], ...] = (Gemini, Pi, ShareGpt, Messages)
 """Every format, in the order in which they are asked whether a record or a document is theirs. A new format
 is added here, and nowhere else; `Messages` stays the last, for it takes what no other claims."""
 
