@@ -50,8 +50,9 @@ class Prompt:
 
     def texts(self, tokens: NDArray[np.intp]) -> tuple[str, ...]:
         """The text of each of these tokens."""
-        ends = self.ends.tolist()
-        return tuple(self.text[(ends[at - 1] if at else 0) : ends[at]] for at in tokens.tolist())
+        starts = np.where(tokens > 0, self.ends[tokens - 1], 0)
+        extents = zip(starts.tolist(), self.ends[tokens].tolist(), strict=True)
+        return tuple(self.text[start:end] for start, end in extents)
 
 
 def build_prompt(conversation: Conversation, tokenizer: ChatTokenizer) -> Prompt:

@@ -106,12 +106,11 @@ async def _reuse(scorer: Scorer) -> str:
 
 
 async def _noise(scorer: Scorer) -> str:
-    """How far the same prompt's total differs, scored several times among as many others as run at once."""
+    """How far the same prompt's total differs, scored as often as run at once."""
     if scorer.exact:
         return f"{scorer.noise_floor:g} nats: equal requests give equal numbers"
-    probe = _long(scorer)
-    others = [score_once(scorer, _long(scorer)) for _ in range(max(0, scorer.concurrency - _NOISE_SAMPLES))]
-    scored = await asyncio.gather(*(score_once(scorer, probe) for _ in range(_NOISE_SAMPLES)), *others)
+    probe, times = _long(scorer), max(_NOISE_SAMPLES, scorer.concurrency)
+    scored = await asyncio.gather(*(score_once(scorer, probe) for _ in range(times)))
     totals = [float(one.sum(dtype=np.float64)) for one in scored]
     spread = max(totals) - min(totals)
     return f"{spread:.2g} nats over {_SCORED} tokens, {len(scored)} times the same prompt"

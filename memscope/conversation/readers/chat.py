@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from memscope.conversation.model import Entry, Role, ToolCall
-from memscope.conversation.readers.json_text import sentence
+from memscope.conversation.readers.json_text import as_json, sentence
 from memscope.conversation.thinking import thinking_spans
 from memscope.errors import InputError
 
@@ -87,4 +87,4 @@ def _tool_calls(message: _Message) -> tuple[ToolCall, ...]:
 def _arguments(arguments: Any) -> str:
     if isinstance(arguments, str):
         return arguments
-    return "{}" if arguments is None else msgspec.json.encode(arguments).decode()
+    return "{}" if arguments is None else as_json(arguments)

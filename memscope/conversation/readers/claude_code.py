@@ -6,14 +6,14 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from memscope.conversation.model import Branch, Entry, Role, ToolCall
+from memscope.conversation.model import Entry, Role, ToolCall
 from memscope.conversation.readers.base import Draft, Format, JsonObject
-from memscope.conversation.readers.tree import Tree
+from memscope.conversation.readers.json_text import as_json
+from memscope.conversation.readers.tree import Tree, read_branch
 from memscope.conversation.thinking import thinking_spans
 
 _SYNTHETIC = "<synthetic>"
 """The model that the program names where it answered by itself."""
-_TITLE = 60
 
 
 class _Block(msgspec.Struct):
@@ -99,26 +99,17 @@ class ClaudeCode(Format):
     def draft(self, branch: str | None = None) -> Draft:
         """The branch; the wrappers that the program puts around what it injects are not in the file."""
         tree = self._main if self._spoken else self._side
-        branches = [each for each in (_branch(tree, leaf) for leaf in tree.leaves()) if each.entries]
-        ids = [each.id for each in branches]
-        chosen = branch if branch in ids else ids[-1] if ids else ""
-        forks = len(branches) > 1
+        forked = read_branch(tree, _entries, branch)
         return Draft(
-            entries=_entries(tree.path(chosen)) if chosen else [],
+            entries=forked.entries,
             title=self._title,
             agent="Claude Code",
             author=self._author,
             folder=self._folder,
             missing="the system prompt, the tools and the wrappers of what was injected",
-            branches=tuple(branches) if forks else (),
-            branch=chosen if forks else "",
+            branches=forked.branches,
+            branch=forked.branch,
         )
-
-
-def _branch(tree: Tree[_Record], leaf: str) -> Branch:
-    entries = _entries(tree.path(leaf))
-    asked = next((entry.text for entry in reversed(entries) if entry.role is Role.USER), "")
-    return Branch(leaf, " ".join(asked.split())[:_TITLE], len(entries))
 
 
 def _entries(path: Sequence[_Record]) -> list[Entry]:
@@ -157,7 +148,7 @@ def _said(record: _Record) -> Iterator[_Said]:
     text = "\n".join(block.text for block in blocks if block.type == "text" and block.text)
     if record.type == "assistant":
         calls = tuple(
-            ToolCall(block.name, _json(block.input or {}), block.id)
+            ToolCall(block.name, as_json(block.input or {}), block.id)
             for block in blocks
             if block.type == "tool_use" and block.name
         )
@@ -203,7 +194,3 @@ def _result(content: Any) -> str:
         texts = (block.get("text") for block in content if isinstance(block, dict))
         return "\n".join(text for text in texts if isinstance(text, str))
     return content if isinstance(content, str) else ""
-
-
-def _json(value: Any) -> str:
-    return msgspec.json.encode(value).decode()

@@ -8,6 +8,7 @@ import msgspec
 
 from memscope.conversation.model import Entry, Role, ToolCall
 from memscope.conversation.readers.base import Draft, Format, JsonObject
+from memscope.conversation.readers.json_text import as_json
 from memscope.conversation.thinking import thinking_spans
 
 _ROLES = {"user": Role.USER, "assistant": Role.ASSISTANT, "developer": Role.SYSTEM, "system": Role.SYSTEM}
@@ -102,7 +103,7 @@ def _entries(item: _Item, timestamp: str | None, context: int) -> list[Entry]:
         return [Entry(role, text, thinking=thinking, timestamp=timestamp, context=context)]
     if item.type.endswith("_call") and item.name:
         given = item.arguments if item.arguments is not None else item.input
-        arguments = given if isinstance(given, str) else msgspec.json.encode(given).decode()
+        arguments = given if isinstance(given, str) else as_json(given)
         call = ToolCall(item.name, arguments, item.call_id)
         return [Entry(Role.ASSISTANT, "", tool_calls=(call,), timestamp=timestamp, context=context)]
     if item.type.endswith("_output") and item.output is not None:

@@ -6,6 +6,7 @@ import msgspec
 
 from memscope.conversation.model import Entry, Role, ToolCall
 from memscope.conversation.readers.base import Draft, Format, JsonObject
+from memscope.conversation.readers.json_text import as_json
 from memscope.conversation.thinking import thinking_spans
 
 _AGENT = ("gemini", "model")
@@ -96,7 +97,7 @@ def _entries(message: _Message) -> list[Entry]:
     said = Entry(
         Role.ASSISTANT,
         text,
-        tool_calls=tuple(ToolCall(call.name, _json(call.args or {}), call.id) for call in calls),
+        tool_calls=tuple(ToolCall(call.name, as_json(call.args or {}), call.id) for call in calls),
         thinking=thinking_spans(text),
         timestamp=message.timestamp,
     )
@@ -114,7 +115,7 @@ def _output(result: Any) -> str:
         try:
             outputs.append(str(part["functionResponse"]["response"]["output"]))
         except (KeyError, TypeError, IndexError):
-            outputs.append(part if isinstance(part, str) else _json(part))
+            outputs.append(part if isinstance(part, str) else as_json(part))
     return "\n".join(outputs)
 
 
@@ -122,7 +123,3 @@ def _text(content: str | list[_Part] | None) -> str:
     if content is None or isinstance(content, str):
         return content or ""
     return "".join(part.text for part in content if part.text)
-
-
-def _json(value: Any) -> str:
-    return msgspec.json.encode(value).decode()

@@ -1,4 +1,4 @@
-"""JSON as it stands in a file: decoded, or refused with the place where it breaks."""
+"""JSON as it stands in a file: decoded, or refused with the place where it breaks; and written."""
 
 import re
 from typing import Any
@@ -62,6 +62,11 @@ def line_of(data: bytes, field: str | None, index: int) -> int:
         start = data.index(bytes(item), position)
         position = start + len(bytes(item))
     return data[:start].count(b"\n") + 1
+
+
+def as_json(value: Any) -> str:
+    """A value as JSON text."""
+    return msgspec.json.encode(value).decode()
 
 
 def kind(value: Any) -> str:

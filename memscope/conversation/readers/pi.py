@@ -6,13 +6,13 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from memscope.conversation.model import Branch, Entry, Role, ToolCall
+from memscope.conversation.model import Entry, Role, ToolCall
 from memscope.conversation.readers.base import Draft, Format, JsonObject
-from memscope.conversation.readers.tree import Tree
+from memscope.conversation.readers.json_text import as_json
+from memscope.conversation.readers.tree import Tree, read_branch
 from memscope.conversation.thinking import thinking_spans
 
 _ROLES = {"user": Role.USER, "assistant": Role.ASSISTANT, "toolResult": Role.TOOL, "system": Role.SYSTEM}
-_TITLE = 60
 
 
 class _Part(msgspec.Struct, rename="camel"):
@@ -72,24 +72,16 @@ class Pi(Format):
 
     def draft(self, branch: str | None = None) -> Draft:
         """The branch, with each compaction's summary and what it kept at the front of the next context."""
-        branches = [each for each in map(self._branch, self._tree.leaves()) if each.entries]
-        ids = [each.id for each in branches]
-        chosen = branch if branch in ids else ids[-1] if ids else ""
-        forks = len(branches) > 1
+        forked = read_branch(self._tree, lambda path: list(_entries(path)), branch)
         return Draft(
-            entries=list(_entries(self._tree.path(chosen))) if chosen else [],
+            entries=forked.entries,
             agent="pi",
             author=self._author,
             folder=self._folder,
             missing="the system prompt and the tools",
-            branches=tuple(branches) if forks else (),
-            branch=chosen if forks else "",
+            branches=forked.branches,
+            branch=forked.branch,
         )
-
-    def _branch(self, leaf: str) -> Branch:
-        entries = list(_entries(self._tree.path(leaf)))
-        asked = next((entry.text for entry in reversed(entries) if entry.role is Role.USER), "")
-        return Branch(leaf, " ".join(asked.split())[:_TITLE], len(entries))
 
 
 def _calls(message: _Message | None) -> Iterator[str]:
@@ -126,10 +118,7 @@ def _entry(record: _Record) -> Entry | None:
     return Entry(
         role,
         text,
-        tool_calls=tuple(
-            ToolCall(part.name or "", msgspec.json.encode(part.arguments or {}).decode(), part.id)
-            for part in calls
-        )
+        tool_calls=tuple(ToolCall(part.name or "", as_json(part.arguments or {}), part.id) for part in calls)
         if role is Role.ASSISTANT
         else (),
         thinking=thinking_spans(text) if role is Role.ASSISTANT else (),

@@ -1,9 +1,14 @@
 """Records that name their parents: the path to a leaf is a conversation, every other leaf a branch of it."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from memscope.conversation.model import Branch, Entry, Role
+
 T = TypeVar("T")
+_TITLE = 60
+"""Characters of a branch's title."""
 
 
 @dataclass
@@ -41,3 +46,33 @@ class Tree(Generic[T]):
         if id_ is None or id_ in self._items:
             return id_
         return self._aliases.get(id_)
+
+
+@dataclass(frozen=True)
+class Forked:
+    """The `entries` of the branch that was read, its id, and all `branches`; the latter two only where there
+    are several."""
+
+    entries: list[Entry]
+    branch: str = ""
+    branches: tuple[Branch, ...] = ()
+
+
+def read_branch(
+    tree: Tree[T], entries_of: Callable[[Sequence[T]], list[Entry]], branch: str | None
+) -> Forked:
+    """The branch of that id, else the live one: the last whose path has entries."""
+    read = {leaf: found for leaf in tree.leaves() if (found := entries_of(tree.path(leaf)))}
+    if not read:
+        return Forked([])
+    chosen = branch if branch in read else list(read)[-1]
+    if len(read) == 1:
+        return Forked(read[chosen])
+    branches = tuple(Branch(leaf, _title(entries), len(entries)) for leaf, entries in read.items())
+    return Forked(read[chosen], chosen, branches)
+
+
+def _title(entries: Sequence[Entry]) -> str:
+    """What the user said last."""
+    asked = next((entry.text for entry in reversed(entries) if entry.role is Role.USER), "")
+    return " ".join(asked.split())[:_TITLE]
