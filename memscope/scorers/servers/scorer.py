@@ -110,7 +110,8 @@ class ServerScorer(abc.ABC):
         """
         self.concurrency = concurrency
         together = together or (self.together if concurrency >= 2 * self.together else 1)
-        self._batches: Batches[ScoreRequest, Answer] = Batches(self._send, concurrency // together, together)
+        calls = -(-concurrency // together)  # rounded up: whoever asks keeps to `concurrency` prompts
+        self._batches: Batches[ScoreRequest, Answer] = Batches(self._send, calls, together)
 
     @property
     def model(self) -> str:
