@@ -102,7 +102,9 @@ class BenchmarkApp(MemscopeApp):
 
         def mount() -> None:
             nonlocal heatmap
-            heatmap = Heatmap(MatrixView(self.session.matrix, Metric.SIGNED), palette(self))
+            heatmap = Heatmap(
+                MatrixView(self.session.conversation, self.session.matrix, Metric.SIGNED), palette(self)
+            )
             self.screen.mount(heatmap)
 
         cost = await self.step(mount)

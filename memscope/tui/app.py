@@ -63,7 +63,7 @@ class MemscopeApp(App[None]):
     def __init__(self, session: Session, *, score_at_once: bool) -> None:
         super().__init__()
         self.session = session
-        self.view = MatrixView(session.matrix, session.metric)
+        self.view = MatrixView(session.conversation, session.matrix, session.metric)
         self.work = SessionWorkers(self, session)
         self.problem = ""
         """What went wrong last, one printable sentence; empty if nothing did."""
@@ -77,7 +77,7 @@ class MemscopeApp(App[None]):
         """Paint first, then open the model."""
         colours = palette(self)
         self.view.set_scale(colours.scale)
-        screen = MatrixScreen(self.session.conversation, self.view, colours, lambda: self.work.busy)
+        screen = MatrixScreen(self.view, colours, lambda: self.work.busy)
         self.push_screen(screen)
         self.theme_changed_signal.subscribe(self, self._theme_changed)
         if all(self.view.matrix.shape):
@@ -171,7 +171,7 @@ class MemscopeApp(App[None]):
 
     def on_prepared(self) -> None:
         """The session is ready: its matrix may be another one, filled from the store."""
-        self.view.adopt(self.session.matrix)
+        self.view.adopt(self.session.conversation, self.session.matrix)
         self._show_all()
         self._show_state()
         if self._score_at_once and self.missing:

@@ -7,6 +7,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from memscope.conversation.model import Conversation
 from memscope.scoring.matrix import IMPORTANT, CellState, Metric, ScoreMatrix
 from memscope.tui.theme import SHADES, Scale
 
@@ -33,16 +34,17 @@ class Ranked:
 
 
 class MatrixView:
-    """A matrix under one metric, order, scale and range."""
+    """A conversation's matrix under one metric, order, scale and range."""
 
-    def __init__(self, matrix: ScoreMatrix, metric: Metric) -> None:
+    def __init__(self, conversation: Conversation, matrix: ScoreMatrix, metric: Metric) -> None:
         self.metric = metric
         self.row_order = RowOrder.WEIGHT
         self.scale: Scale = SHADES
-        self.adopt(matrix)
+        self.adopt(conversation, matrix)
 
-    def adopt(self, matrix: ScoreMatrix) -> None:
-        """Show `matrix` from now on."""
+    def adopt(self, conversation: Conversation, matrix: ScoreMatrix) -> None:
+        """Show `matrix`, that of `conversation`, from now on."""
+        self.conversation = conversation
         self.matrix = matrix
         memories, responses = matrix.shape
         self.codes: NDArray[np.uint8] = np.zeros((memories, responses), np.uint8)

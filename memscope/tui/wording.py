@@ -54,9 +54,7 @@ def ordinal(number: int) -> str:
     return f"{number}{'th' if teens else _ORDINALS.get(number % 10, 'th')}"
 
 
-def cell_sentence(
-    view: MatrixView, conversation: Conversation, memory: int, response: int, key_width: int
-) -> str:
+def cell_sentence(view: MatrixView, memory: int, response: int, key_width: int) -> str:
     """One cell in words, the memory's key cut to `key_width` cells."""
     matrix = view.matrix
     where = f"{cut(one_line(matrix.keys[memory]), key_width)} x r{response + 1}: "
@@ -66,7 +64,7 @@ def cell_sentence(
         place, count = view.place_in_column(memory, response)
         noise = _noise(float(matrix.noise[response]), bool(view.within_noise[memory, response]))
         return f"{where}{nats(value)} nats, {ordinal(place)} of {count}, {noise} · {view.metric}"
-    return where + state_sentence(view, conversation, memory, response)
+    return where + state_sentence(view, memory, response)
 
 
 def _noise(noise: float, within: bool) -> str:
@@ -76,13 +74,13 @@ def _noise(noise: float, within: bool) -> str:
     return f"{'within ' if within else ''}noise {noise:.2g}"
 
 
-def state_sentence(view: MatrixView, conversation: Conversation, memory: int, response: int) -> str:
+def state_sentence(view: MatrixView, memory: int, response: int) -> str:
     """Why a cell has no number."""
     state = CellState(int(view.matrix.states[memory, response]))
     if state is CellState.FAILED:
         return f"failed: {one_line(view.matrix.errors.get(memory, 'no reason given'))}"
     if state is CellState.IMPOSSIBLE:
-        return f"impossible: {_why_impossible(conversation, memory, view.matrix.responses[response])}"
+        return f"impossible: {_why_impossible(view.conversation, memory, view.matrix.responses[response])}"
     return {
         CellState.PENDING: "not scored yet: press r",
         CellState.RUNNING: "being scored",

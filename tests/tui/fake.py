@@ -14,6 +14,8 @@ from memscope.errors import MemscopeError
 from memscope.scoring.matrix import CellState, Metric, ScoreMatrix
 from memscope.scoring.session import Session
 
+SILENCE = Conversation((), (), Source("", "native", "silence"))
+
 WORDS = """In Lyon you could take the tram to the old town, skip the peanut sauce and stay below 900 euros
 while the days are warm.""".split()  # noqa: SIM905
 

@@ -9,6 +9,7 @@ from memscope.scoring.matrix import CellState, Metric, ScoreMatrix
 from memscope.tui.theme import DARK, SHADES, Palette, coloured, plain
 from memscope.tui.view import MatrixView
 from memscope.tui.widgets.heatmap_lines import HeatmapLines, Window
+from tests.tui.fake import SILENCE
 from tests.tui.test_view import matrix_of, score, view_of
 
 BASE, TEXT, ACCENT, ERROR = map(Color.parse, (DARK.background, DARK.foreground, DARK.primary, DARK.error))
@@ -34,7 +35,7 @@ def all_states() -> MatrixView:
     score(matrix, 0, 1, 0.0)
     matrix.set_running(0, [2])
     matrix.set_failed(1, [0, 1], "503")
-    return MatrixView(matrix, Metric.SIGNED)
+    return MatrixView(SILENCE, matrix, Metric.SIGNED)
 
 
 ELSEWHERE = {"memory": 9, "response": 9}
@@ -134,7 +135,7 @@ def test_a_window_further_right_shows_other_columns_under_their_numbers() -> Non
 def test_a_long_key_is_cut_and_gives_way_to_columns_before_it_is_short() -> None:
     key = "travel/" + "no-night-trains-please" * 3
     matrix = ScoreMatrix([key], range(22), np.full((1, 22), True))
-    view = MatrixView(matrix, Metric.SIGNED)
+    view = MatrixView(SILENCE, matrix, Metric.SIGNED)
     lines = lines_of(view)
     assert lines.columns(78) == 22
     assert "…" in lines.row(0, Window(78, 0, 0, 0)).text
@@ -144,7 +145,7 @@ def test_wide_characters_in_a_key_are_cut_by_cells() -> None:
     matrix = ScoreMatrix(
         ["旅行/夜行列車に乗りたくないと言っていた", "👩‍👩‍👧 family"], range(4), np.full((2, 4), True)
     )
-    view = MatrixView(matrix, Metric.SIGNED)
+    view = MatrixView(SILENCE, matrix, Metric.SIGNED)
     lines = lines_of(view)
     for width in (40, 41, 60):
         for number in (0, 1):
@@ -194,7 +195,7 @@ def test_pending_never_looks_like_zero_in_any_palette() -> None:
 
 
 def test_lines_of_an_empty_matrix_are_blank() -> None:
-    view = MatrixView(matrix_of([[]]), Metric.SIGNED)
+    view = MatrixView(SILENCE, matrix_of([[]]), Metric.SIGNED)
     lines = lines_of(view)
     assert "r1" not in lines.marks(Window(60, 0, 0, 0)).text
     assert lines.sparkline(Window(60, 0, 0, 0)).text.strip() == "dependence"

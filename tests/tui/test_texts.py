@@ -59,8 +59,8 @@ def session() -> FakeSession:
 
 
 def sentence(session: FakeSession, memory: int, response: int) -> str:
-    view = MatrixView(session.matrix, session.metric)
-    return cell_sentence(view, session.as_session.conversation, memory, response, 40)
+    view = MatrixView(session.conversation, session.matrix, session.metric)
+    return cell_sentence(view, memory, response, 40)
 
 
 def test_a_scored_cell_in_words(session: FakeSession) -> None:
@@ -89,16 +89,16 @@ def test_a_cell_that_no_window_holds_is_not_said_to_enter_late(session: FakeSess
 
 
 def test_a_memory_in_another_context_is_said_to_stand_there(session: FakeSession) -> None:
-    view = MatrixView(session.matrix, session.metric)
     talk = session.conversation
     entry = talk.responses[5]
     parted = replace(
         talk, entries=tuple(replace(e, context=int(n >= entry)) for n, e in enumerate(talk.entries))
     )
     session.matrix.states[1, 5] = session.matrix.states[3, 0] = 0
+    view = MatrixView(parted, session.matrix, session.metric)
 
     def words(memory: int, response: int) -> str:
-        return cell_sentence(view, parted, memory, response, 40)
+        return cell_sentence(view, memory, response, 40)
 
     assert words(1, 5).endswith(
         "x r6: impossible: this memory stands in another context: the conversation was compacted or reset "

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from memscope.scoring.matrix import CellState, Metric, ScoreMatrix
 from memscope.tui.theme import DIGITS, SHADES
 from memscope.tui.view import MatrixView, RowOrder
+from tests.tui.fake import SILENCE
 
 
 def matrix_of(values: list[list[float]]) -> ScoreMatrix:
@@ -29,7 +30,7 @@ def score(matrix: ScoreMatrix, memory: int, response: int, value: float) -> None
 def view_of(values: list[list[float]], noise: float = 0.0001) -> MatrixView:
     matrix = matrix_of(values)
     matrix.noise[:] = noise
-    return MatrixView(matrix, Metric.SIGNED)
+    return MatrixView(SILENCE, matrix, Metric.SIGNED)
 
 
 def text(view: MatrixView, memory: int, response: int) -> str:
@@ -175,7 +176,7 @@ def test_a_column_ranks_important_memories_then_those_against_it_then_the_rest_t
 
 def test_a_memory_that_enters_later_is_not_ranked() -> None:
     matrix = ScoreMatrix(["early", "late"], [0], np.array([[True], [False]]))
-    assert [each.memory for each in MatrixView(matrix, Metric.SIGNED).ranking(0)] == [0]
+    assert [each.memory for each in MatrixView(SILENCE, matrix, Metric.SIGNED).ranking(0)] == [0]
 
 
 def test_a_place_in_a_column_counts_scored_cells_only() -> None:
@@ -185,4 +186,4 @@ def test_a_place_in_a_column_counts_scored_cells_only() -> None:
 
 def test_a_matrix_without_memories_or_responses_has_a_view() -> None:
     empty = ScoreMatrix([], [], np.zeros((0, 0), bool))
-    assert MatrixView(empty, Metric.SIGNED).order.tolist() == []
+    assert MatrixView(SILENCE, empty, Metric.SIGNED).order.tolist() == []

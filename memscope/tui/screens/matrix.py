@@ -11,7 +11,6 @@ from textual.containers import Container, Horizontal
 from textual.content import Content
 from textual.widgets import Footer, Static
 
-from memscope.conversation.model import Conversation
 from memscope.tui.safe import one_line
 from memscope.tui.screens.base import HELP, SessionScreen
 from memscope.tui.screens.response import ResponseScreen
@@ -65,11 +64,8 @@ class MatrixScreen(SessionScreen[None]):
         ),
     ]
 
-    def __init__(
-        self, conversation: Conversation, view: MatrixView, palette: Palette, busy: Callable[[], bool]
-    ) -> None:
+    def __init__(self, view: MatrixView, palette: Palette, busy: Callable[[], bool]) -> None:
         super().__init__()
-        self._conversation = conversation
         self._view = view
         self._palette = palette
         self._busy = busy
@@ -82,7 +78,7 @@ class MatrixScreen(SessionScreen[None]):
         yield Static(self._emptiness(), id="empty", markup=False)
         with Horizontal(id="main"):
             yield Heatmap(self._view, self._palette, id="heatmap")
-            yield CellPanel(self._conversation, self._view, self._palette, id="panel")
+            yield CellPanel(self._view, self._palette, id="panel")
         yield Line(id="notes")
         yield Static(id="problem", markup=False)
         with Container(id="status"):
@@ -145,9 +141,7 @@ class MatrixScreen(SessionScreen[None]):
 
     def on_heatmap_opened(self, message: Heatmap.Opened) -> None:
         """Open a response; back from there the cursor is where the user went meanwhile."""
-        screen = ResponseScreen(
-            self._conversation, self._view, self._palette_now, self._busy, message.memory, message.response
-        )
+        screen = ResponseScreen(self._view, self._palette_now, self._busy, message.memory, message.response)
         self.app.push_screen(screen, self._return)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -180,7 +174,7 @@ class MatrixScreen(SessionScreen[None]):
         memory, response = self.heatmap.memory, self.heatmap.response
         if all(self._view.matrix.shape):
             self._line("sentence").say(
-                cell_sentence(self._view, self._conversation, memory, response, max(12, self.size.width // 3))
+                cell_sentence(self._view, memory, response, max(12, self.size.width // 3))
             )
             self.query_one(CellPanel).follow(memory, response)
 

@@ -12,7 +12,6 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Footer
 
-from memscope.conversation.model import Conversation
 from memscope.tui.safe import cut, one_line, printable
 from memscope.tui.screens.base import HELP, SessionScreen
 from memscope.tui.theme import Palette
@@ -120,7 +119,6 @@ class ResponseScreen(SessionScreen[Cell]):
 
     def __init__(
         self,
-        conversation: Conversation,
         view: MatrixView,
         palette: Palette,
         busy: Callable[[], bool],
@@ -128,7 +126,6 @@ class ResponseScreen(SessionScreen[Cell]):
         response: int,
     ) -> None:
         super().__init__()
-        self._conversation = conversation
         self._view = view
         self._palette = palette
         self._busy = busy
@@ -146,7 +143,7 @@ class ResponseScreen(SessionScreen[Cell]):
             with Vertical():
                 yield TokenText(self._palette, id="text")
                 yield Line(id="token")
-                yield MemoryText(self._conversation, self._palette, id="memory")
+                yield MemoryText(self._view, self._palette, id="memory")
         yield ActivityBar(self.memscope.session.activities, self._busy)
         yield Footer(compact=True, show_command_palette=False)
 
@@ -251,7 +248,7 @@ class ResponseScreen(SessionScreen[Cell]):
     def _show_text(self) -> None:
         tokens = self._tokens
         if tokens is None:
-            entry = self._conversation.entries[self._view.matrix.responses[self._response]]
+            entry = self._view.conversation.entries[self._view.matrix.responses[self._response]]
             self._text.show_plain(response_text(entry))
         else:
             known = None if tokens.without is None else tokens.with_all - tokens.without
@@ -266,7 +263,7 @@ class ResponseScreen(SessionScreen[Cell]):
         if memory is None:
             return "no memory stands before this response"
         key = cut(one_line(self._view.matrix.keys[memory]), 30)
-        state = state_sentence(self._view, self._conversation, memory, self._response)
+        state = state_sentence(self._view, memory, self._response)
         if tokens is None or at is None:
             return f"{key}: {state}"
         if tokens.totals_only:

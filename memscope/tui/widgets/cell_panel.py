@@ -3,7 +3,6 @@
 from rich.segment import Segment
 from textual.strip import Strip
 
-from memscope.conversation.model import Conversation
 from memscope.scoring.matrix import CellState
 from memscope.tui.safe import cut, one_line, printable
 from memscope.tui.theme import Palette
@@ -29,14 +28,12 @@ class CellPanel(StripView):
 
     def __init__(
         self,
-        conversation: Conversation,
         view: MatrixView,
         palette: Palette,
         *,
         id: str | None = None,  # noqa: A002
     ) -> None:
         super().__init__(id=id)
-        self._conversation = conversation
         self._view = view
         self.palette = palette
         self._cell = (0, 0)
@@ -62,7 +59,7 @@ class CellPanel(StripView):
 
     def _response(self, width: int, most: int) -> list[Strip]:
         response = self._cell[1]
-        entry = self._conversation.entries[self._view.matrix.responses[response]]
+        entry = self._view.conversation.entries[self._view.matrix.responses[response]]
         start = one_line(response_text(entry)[:_START])
         title = self._line(response_title(self._view, response), width, loud=True)
         return [title, *text_strips(f"“{start}”", width, self.palette.normal, most=most)]
@@ -89,9 +86,11 @@ class CellPanel(StripView):
     def _memory(self, width: int, most: int) -> list[Strip]:
         memory = self._cell[0]
         key = cut(one_line(self._view.matrix.keys[memory]), max(1, width - 14))
-        places = memory_places(self._conversation, memory)
+        places = memory_places(self._view.conversation, memory)
         title = [Segment(f"{key} ", self.palette.accent), Segment(f"· {places}", self.palette.faint)]
-        text = printable(self._conversation.memory_text(self._conversation.memories[memory])[:_START])
+        text = printable(
+            self._view.conversation.memory_text(self._view.conversation.memories[memory])[:_START]
+        )
         return [
             strip(title, width, self.palette.normal),
             *text_strips(text, width, self.palette.normal, most=most),

@@ -3,9 +3,9 @@
 from rich.segment import Segment
 from textual.strip import Strip
 
-from memscope.conversation.model import Conversation
 from memscope.tui.safe import cut, one_line, printable
 from memscope.tui.theme import Palette
+from memscope.tui.view import MatrixView
 from memscope.tui.widgets.strips import StripView, strip, text_strips
 from memscope.tui.wording import memory_places
 
@@ -22,13 +22,13 @@ class MemoryText(StripView):
 
     def __init__(
         self,
-        conversation: Conversation,
+        view: MatrixView,
         palette: Palette,
         *,
         id: str | None = None,  # noqa: A002
     ) -> None:
         super().__init__(id=id)
-        self._conversation = conversation
+        self._view = view
         self.palette = palette
         self._memory: int | None = None
 
@@ -42,13 +42,13 @@ class MemoryText(StripView):
         """A title line, then the text."""
         if self._memory is None:
             return []
-        memory = self._conversation.memories[self._memory]
-        places = memory_places(self._conversation, self._memory)
+        memory = self._view.conversation.memories[self._memory]
+        places = memory_places(self._view.conversation, self._memory)
         title = [
             Segment(f"{cut(one_line(memory.key), max(1, width - 14))} ", self.palette.accent),
             Segment(f"· {places}", self.palette.faint),
         ]
-        text = printable(self._conversation.memory_text(memory))
+        text = printable(self._view.conversation.memory_text(memory))
         return [
             strip(title, width, self.palette.normal),
             *text_strips(text, width, self.palette.normal),
