@@ -64,10 +64,7 @@ def build_prompt(conversation: Conversation, tokenizer: ChatTokenizer) -> Prompt
     ids, ends = _tokens(pieces, tokenizer)
     owners = _owners(pieces, ends)
     spoken = np.array([piece.response for piece in pieces], np.int32)[owners]
-    responses = tuple(
-        positions[positions > 0]
-        for positions in map(np.flatnonzero, (spoken == r for r in conversation.responses))
-    )
+    responses = _positions(spoken, conversation.responses)
     length = max((int(positions[-1]) + 1 for positions in responses if positions.size), default=0)
     owners = owners[:length]
     text = "".join(piece.text for piece in pieces)
@@ -118,6 +115,16 @@ def _owners(pieces: Sequence[Piece], ends: NDArray[np.int64]) -> NDArray[np.intp
     owned = np.array([piece.memory != NOBODY for piece in pieces], np.bool_)
     owners: NDArray[np.intp] = np.where(owned[first] & ~owned[last], first, last)
     return owners
+
+
+def _positions(spoken: NDArray[np.int32], responses: Sequence[int]) -> tuple[NDArray[np.intp], ...]:
+    """For each response the positions of its tokens but the very first one of all; `spoken` [T] is the entry
+    of the response that a token is part of."""
+    order = np.argsort(spoken, kind="stable")
+    order = order[order > 0]
+    entries = spoken[order]
+    starts, ends = (np.searchsorted(entries, responses, side=side) for side in ("left", "right"))
+    return tuple(order[start:end] for start, end in zip(starts, ends, strict=True))
 
 
 def _differing(

@@ -113,6 +113,24 @@ class ScoreMatrix:
         for known in (self.baseline, self.noise):
             known[cells.any(axis=0)] = np.nan
 
+    def take_over(self, other: "ScoreMatrix", rows: Sequence[int], responses: int) -> None:
+        """Copy these rows' cells and the baselines of the first `responses` columns from the matrix of a
+        conversation that is the same up to there."""
+        cells = np.ix_(rows, range(responses))
+        self.states[cells] = other.states[cells]
+        self._signed[cells] = other._signed[cells]
+        self._token_clamped[cells] = other._token_clamped[cells]
+        for mine, theirs in (
+            (self.tokens, other.tokens),
+            (self.baseline, other.baseline),
+            (self.noise, other.noise),
+        ):
+            mine[:responses] = theirs[:responses]
+        for row in rows:
+            self.errors.pop(row, None)
+            if row in other.errors:
+                self.errors[row] = other.errors[row]
+
     def values(self, metric: Metric) -> NDArray[np.float64]:
         """Divergences [M, R] in nats under `metric`, NaN wherever not scored."""
         if metric is Metric.SIGNED:

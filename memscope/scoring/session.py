@@ -3,7 +3,8 @@
 import asyncio
 import copy
 import threading
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +41,7 @@ class Session:
     """A conversation, the model that scores it, and the matrix that fills.
 
     The matrix is there from the start, unscored; `prepare` replaces it by one that knows the model's windows.
+    A conversation may grow: `adopt` shows the new entries at once, `prepare` plans how to score them.
     """
 
     def __init__(
@@ -54,16 +56,19 @@ class Session:
         self.conversation = conversation
         self.metric = metric
         self.activities = activities or Activities()
-        self.matrix = ScoreMatrix(
-            [memory.key for memory in conversation.memories],
-            conversation.responses,
-            _enters_before(conversation),
-        )
+        self.matrix = _unscored(conversation)
         self.scorer: Scorer | None = None
         self.run: Run | None = None
+        self._planned = conversation
+        """The conversation as it was when it was planned how to score it."""
         self._choice = choice or ScorerChoice()
         self._store: Store | None = None
         self._stop = threading.Event()
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether the run is over the conversation as it is now."""
+        return self.run is not None and self._planned is self.conversation
 
     @property
     def plan(self) -> Plan | None:
@@ -108,34 +113,71 @@ class Session:
         return None if self.run is None else self.run.tokens_missing()
 
     async def prepare(self) -> None:
-        """Open the model (fetched if need be), tokenize, plan, and fill in what the store knows.
+        """Open the model (fetched if need be), tokenize, plan, and fill in what the store knows; once the
+        conversation has grown, all but the first of that again.
 
         Raises MemscopeError; it may then be called again.
         """
-        if self.run is not None:
+        if self.is_planned:
             return
         self._stop.clear()
-        scorer: Scorer | None = None
+        conversation, scorer = self.conversation, self.scorer
         try:
             if self._store is None:
                 self._store = await asyncio.to_thread(Store, cache_dir() / FILE)
             if self._store.problem:
                 self.activities.notify(self._store.problem)
-            with self.activities.track("opening the model"):
-                scorer = await open_scorer(self._choice, self.activities, self._stop)
+            if scorer is None:
+                with self.activities.track("opening the model"):
+                    scorer = await open_scorer(self._choice, self.activities, self._stop)
             _check_metric(self.metric, scorer)
             with self.activities.track("reading the conversation"):
-                prompt = await asyncio.to_thread(build_prompt, self.conversation, scorer.tokenizer)
-                rows = each_alone(len(self.conversation.memories))
-                run = await asyncio.to_thread(self._plan, prompt, rows, self.matrix.keys, scorer, self._store)
+                prompt = await asyncio.to_thread(build_prompt, conversation, scorer.tokenizer)
+                rows = each_alone(len(conversation.memories))
+                keys = [memory.key for memory in conversation.memories]
+                run = await asyncio.to_thread(
+                    self._plan, conversation, prompt, rows, keys, scorer, self._store
+                )
                 await run.recall()
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError):
                 self._stop.set()
-            if scorer is not None:
+            if scorer is not None and self.scorer is None:
                 await scorer.aclose()
             raise
-        self.scorer, self.run, self.matrix = scorer, run, run.matrix
+        self.scorer, self.run, self.matrix, self._planned = scorer, run, run.matrix, conversation
+        if conversation is not self.conversation:
+            self._begin_matrix()
+
+    def adopt(self, conversation: Conversation) -> None:
+        """Show the conversation as it has become. What is known of the part that has not changed stays; a
+        score that runs goes on with the conversation that it began with."""
+        old = self.conversation
+        self.conversation = conversation
+        if old.entries == conversation.entries and old.memories == conversation.memories:
+            self._planned = conversation if self._planned is old else self._planned
+        elif self.run is not None:
+            self._begin_matrix()
+        else:
+            self.matrix = _unscored(conversation)
+
+    def _begin_matrix(self) -> None:
+        """A matrix for the conversation as it is, with what the run has filled in so far."""
+        run = self.prepared_run()
+        self.matrix = _unscored(self.conversation, per_token=run.matrix.per_token)
+        self._take_over(range(len(run.matrix.keys)))
+
+    def _take_over(self, rows: Iterable[int]) -> tuple[int, ...]:
+        """Where the conversation has grown since it was planned, copy what the run has filled in, in these
+        rows; which of them the matrix has. Up to where the two conversations part, memories and responses
+        have the same indexes in both."""
+        run = self.prepared_run()
+        if self.matrix is run.matrix:
+            return tuple(rows)
+        memories, responses = _in_common(self._planned, self.conversation)
+        shared = tuple(row for row in rows if row < memories)
+        self.matrix.take_over(run.matrix, shared, responses)
+        return shared
 
     def prepared_run(self) -> Run:
         """The run of the full matrix. Raises MemscopeError if not prepared."""
@@ -149,22 +191,32 @@ class Session:
         prompt = self.prepared_run().plan.prompt
         assert self.scorer is not None
         assert self._store is not None
-        run = await asyncio.to_thread(self._plan, prompt, rows, keys, self.scorer, self._store)
+        run = await asyncio.to_thread(self._plan, self._planned, prompt, rows, keys, self.scorer, self._store)
         await run.recall()
         return run
 
     def score(self, *, fresh: bool = False, only: NDArray[np.bool_] | None = None) -> AsyncGenerator[Change]:
         """Score what is missing, or everything again: `Run.score`. Raises MemscopeError if not prepared."""
-        return self.prepared_run().score(fresh=fresh, only=only)
+        return self._score(self.prepared_run(), fresh, only)
+
+    async def _score(self, run: Run, fresh: bool, only: NDArray[np.bool_] | None) -> AsyncGenerator[Change]:
+        try:
+            async with aclosing(run.score(fresh=fresh, only=only)) as changes:
+                async for change in changes:
+                    yield Change(self._take_over(change.rows))
+        finally:
+            self._take_over(range(len(run.matrix.keys)))
 
     async def token_view(self, response: int, memory: int | None) -> TokenView | None:
         """A response's tokens with all memories and without one; None while its baseline is unknown."""
         if self.run is None:
             return None
-        with_all = await self.run.logprobs(None, response)
+        memories, responses = _in_common(self._planned, self.conversation)
+        with_all = await self.run.logprobs(None, response) if response < responses else None
         if with_all is None:
             return None
-        without = None if memory is None else await self.run.logprobs(memory, response)
+        known = memory is not None and memory < memories
+        without = await self.run.logprobs(memory, response) if known else None
         tokens = self.run.plan.prompt.token_texts(response)
         return TokenView(tokens, with_all, without, totals_only=not self.matrix.per_token)
 
@@ -186,9 +238,17 @@ class Session:
         if self._store is not None:
             self._store.close()
 
-    def _plan(self, prompt: Prompt, rows: Rows, keys: Sequence[str], scorer: Scorer, store: Store) -> Run:
+    def _plan(
+        self,
+        conversation: Conversation,
+        prompt: Prompt,
+        rows: Rows,
+        keys: Sequence[str],
+        scorer: Scorer,
+        store: Store,
+    ) -> Run:
         plan = Plan(prompt, rows, scorer.context_length)
-        matrix = ScoreMatrix(keys, self.matrix.responses, plan.possible(), per_token=scorer.per_token)
+        matrix = ScoreMatrix(keys, conversation.responses, plan.possible(), per_token=scorer.per_token)
         matrix.tokens[:] = [len(positions) for positions in prompt.responses]
         return Run(plan, matrix, scorer, store, self.activities)
 
@@ -199,6 +259,24 @@ def _check_metric(metric: Metric, scorer: Scorer) -> None:
             f"{scorer.model} ({scorer.name}) gives only the total of each response, and token-clamped "
             "divergence needs every token; choose signed or clamped."
         )
+
+
+def _unscored(conversation: Conversation, *, per_token: bool = True) -> ScoreMatrix:
+    """The matrix of a conversation before anything is known of it."""
+    keys = [memory.key for memory in conversation.memories]
+    possible = _enters_before(conversation)
+    return ScoreMatrix(keys, conversation.responses, possible, per_token=per_token)
+
+
+def _in_common(first: Conversation, second: Conversation) -> tuple[int, int]:
+    """How many memories and responses come before the entry where two conversations part."""
+    if first is second:
+        return len(first.memories), len(first.responses)
+    pairs = enumerate(zip(first.entries, second.entries, strict=False))
+    shortest = min(len(first.entries), len(second.entries))
+    parting = next((at for at, (one, other) in pairs if one != other), shortest)
+    memories = sum(memory.entries[0] < parting for memory in first.memories)
+    return memories, sum(response < parting for response in first.responses)
 
 
 def _enters_before(conversation: Conversation) -> NDArray[np.bool_]:
