@@ -9,6 +9,7 @@ from memscope.conversation.model import Conversation
 from memscope.conversation.readers.base import Format
 from memscope.conversation.readers.claude_code import ClaudeCode
 from memscope.conversation.readers.codex import Codex
+from memscope.conversation.readers.files import open_file
 from memscope.conversation.readers.gemini import Gemini
 from memscope.conversation.readers.messages import Messages
 from memscope.conversation.readers.pi import Pi
@@ -38,7 +39,7 @@ def read_conversation(path: str, branch: str | None = None) -> Conversation:
         if path == "-":
             _feed(reading, sys.stdin.buffer)
         else:
-            with _open(Path(path)) as file:
+            with open_file(path) as file:
                 _feed(reading, file)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
@@ -61,11 +62,3 @@ def parse_conversation(data: bytes, name: str, title: str, branch: str | None = 
 def _feed(reading: Reading, file: BinaryIO) -> None:
     while data := file.read(_PORTION):
         reading.feed(data)
-
-
-def _open(path: Path) -> BinaryIO:
-    if path.is_dir():
-        raise IsADirectoryError(0, "it is a folder")
-    if path.exists() and not path.is_file():
-        raise OSError(0, "it is not an ordinary file")
-    return path.open("rb")

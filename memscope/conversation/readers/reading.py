@@ -38,11 +38,19 @@ class Reading:
         self._document: Format | None = None
         """The document that the lines are, once asked for."""
         self._records = Records(formats)
+        self._settled = False
+        """Whether the line at hand has been taken before its line end came."""
 
     def feed(self, data: bytes) -> None:
         """Take more bytes of the file."""
+        if not data:
+            return
         self._document = None
         *ended, rest = data.split(b"\n")
+        if self._settled:
+            self._settled = False
+            if ended and not ended[0].strip():
+                del ended[0]
         for line in ended:
             if self._half:
                 line = b"".join([*self._half, line])
@@ -50,6 +58,14 @@ class Reading:
             self._take(line)
         if rest:
             self._half.append(rest)
+
+    def settle(self) -> None:
+        """Count a last line that is a whole object as ended, in a file that goes on being written: whatever
+        else may come on that line would be damage."""
+        if self._held is None and self._half and is_object(line := b"".join(self._half)):
+            self._half.clear()
+            self._records.take(line)
+            self._settled = True
 
     def finish(self) -> None:
         """The file has ended, and its last line needs no line end. Nothing more may be fed."""
