@@ -16,6 +16,7 @@ from memscope.errors import InputError, MemscopeError, NothingToScoreError
 from memscope.score_command import Mode, check_mode, mode_options, score_session, take_mode
 
 if TYPE_CHECKING:
+    from memscope.conversation.follow import Follower
     from memscope.conversation.model import Conversation
     from memscope.scoring.session import Session
 
@@ -53,6 +54,9 @@ _metric = click.option(
     type=click.Choice(METRICS),
     help="How per-token drops become one divergence (default: signed).",
 )
+_branch = click.option(
+    "--branch", metavar="ID", help="Of a conversation that forks another branch than the live one; `?` lists."
+)
 _fresh = click.option("--fresh", is_flag=True, help="Score everything again, even what is known.")
 
 
@@ -86,11 +90,19 @@ def cli() -> None:
 
 @cli.command("open", hidden=True)
 @click.argument("path")
+@click.option("--auto", is_flag=True, help="Score every response that comes while memscope follows the file.")
+@_branch
 @_scorer_options
 @_metric
-def open_(path: str, metric: str | None, **scorer: Any) -> int:
-    """Open a conversation on the screen."""
-    return _show(path, metric, scorer, score_at_once=False)
+def open_(path: str, auto: bool, branch: str | None, metric: str | None, **scorer: Any) -> int:
+    """Open a conversation on the screen and follow its file as it grows."""
+    if path in ("demo", "-"):
+        return _show(_open_session(path, branch, metric, scorer), keys_from_terminal=path == "-")
+    from memscope.conversation.follow import Follower
+
+    follower = Follower(path, branch)
+    session = _session(follower.open(), metric, scorer)
+    return _show(session, follower, auto=auto)
 
 
 @cli.command()
@@ -98,22 +110,30 @@ def open_(path: str, metric: str | None, **scorer: Any) -> int:
 @_metric
 def demo(metric: str | None, **scorer: Any) -> int:
     """Open the conversation that ships with memscope and score it."""
-    return _show("demo", metric, scorer, score_at_once=True)
+    return _show(_open_session("demo", None, metric, scorer), score_at_once=True)
 
 
 @cli.command()
 @click.argument("path")
 @click.option("--json", "json_path", metavar="FILE|-", help="Write JSON instead of a table.")
 @mode_options
+@_branch
 @_scorer_options
 @_metric
 @_fresh
-def score(path: str, json_path: str | None, metric: str | None, fresh: bool, **options: Any) -> int:
+def score(
+    path: str,
+    json_path: str | None,
+    branch: str | None,
+    metric: str | None,
+    fresh: bool,
+    **options: Any,
+) -> int:
     """Score a conversation and print which memory each response needed."""
     from memscope.export import check_target, write_file
 
     mode = take_mode(options)
-    session = _open_session(path, metric, options)
+    session = _open_session(path, branch, metric, options)
     if json_path is not None and json_path != "-":
         check_target(session, Path(json_path))
     check_mode(session, mode, json_path)
@@ -156,15 +176,16 @@ def ledger(as_json: bool) -> int:
 @click.option(
     "--to", "target", required=True, metavar="FILE", help="The ending says how: .json, .csv or .npz."
 )
+@_branch
 @_scorer_options
 @_metric
 @_fresh
-def export(path: str, target: str, metric: str | None, fresh: bool, **scorer: Any) -> int:
+def export(path: str, target: str, branch: str | None, metric: str | None, fresh: bool, **scorer: Any) -> int:
     """Write a conversation's matrix to a file, scoring first what is not known yet."""
     from memscope.export import check_export
     from memscope.export import export as write
 
-    session = _open_session(path, metric, scorer)
+    session = _open_session(path, branch, metric, scorer)
     check_export(session, Path(target))
     scored = score_session(session, Mode(), fresh=fresh)
     write(session, Path(target))
@@ -242,7 +263,18 @@ def _wrote(session: "Session", target: str) -> None:
     click.echo(f"Wrote {printable(target)}.", err=True)
 
 
-def _open_session(path: str, metric: str | None, scorer: dict[str, Any]) -> "Session":
+def _open_session(path: str, branch: str | None, metric: str | None, scorer: dict[str, Any]) -> "Session":
+    """A session over the conversation in a file, in standard input (`-`), or over the one of the demo."""
+    from memscope.conversation.readers import read_conversation
+
+    if path == "demo":
+        from memscope.demo import demo_path
+
+        path = str(demo_path())
+    return _session(read_conversation(path, branch), metric, scorer)
+
+
+def _session(conversation: "Conversation", metric: str | None, scorer: dict[str, Any]) -> "Session":
     from memscope.scoring.matrix import Metric
     from memscope.scoring.session import Session
     from memscope.settings import scorer_choice, setting
@@ -250,29 +282,25 @@ def _open_session(path: str, metric: str | None, scorer: dict[str, Any]) -> "Ses
     chosen = metric or setting("metric", METRICS[0])
     if chosen not in METRICS:
         raise InputError(f"The metric {chosen!r} is unknown; choose one of {', '.join(METRICS)}.")
-    return Session(_read(path), choice=scorer_choice(**scorer), metric=Metric(chosen))
+    return Session(conversation, choice=scorer_choice(**scorer), metric=Metric(chosen))
 
 
-def _read(path: str) -> "Conversation":
-    from memscope.conversation.readers import read_conversation
-
-    if path == "demo":
-        from memscope.demo import demo_path
-
-        path = str(demo_path())
-    return read_conversation(path)
-
-
-def _show(path: str, metric: str | None, scorer: dict[str, Any], *, score_at_once: bool) -> int:
+def _show(
+    session: "Session",
+    follower: "Follower | None" = None,
+    *,
+    score_at_once: bool = False,
+    auto: bool = False,
+    keys_from_terminal: bool = False,
+) -> int:
     """Run the screen; its exit status."""
     if not sys.stdout.isatty():
         raise InputError("The screen needs a terminal; `memscope score PATH` prints a table instead.")
-    session = _open_session(path, metric, scorer)
-    if path == "-":
+    if keys_from_terminal:
         _keys_from_terminal()
     from memscope.tui.app import MemscopeApp
 
-    app = MemscopeApp(session, score_at_once=score_at_once)
+    app = MemscopeApp(session, follower, score_at_once=score_at_once, auto=auto)
     try:
         app.run()
     finally:

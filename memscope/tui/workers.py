@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from textual.app import App
 from textual.message import Message
 from textual.worker import Worker
@@ -24,11 +25,14 @@ BATCH = 0.08
 class Prepared(Message):
     """The session is ready to score."""
 
+    work: "SessionWorkers"
+
 
 @dataclass
 class RowsChanged(Message):
     """Cells of these memories have changed."""
 
+    work: "SessionWorkers"
     rows: frozenset[int]
 
 
@@ -36,11 +40,14 @@ class RowsChanged(Message):
 class ScoringEnded(Message):
     """Nothing is being scored any more: complete, stopped or failed."""
 
+    work: "SessionWorkers"
+
 
 @dataclass
 class Failed(Message):
     """Preparing or scoring went wrong; `sentence` says how, for the user."""
 
+    work: "SessionWorkers"
     sentence: str
 
 
@@ -60,6 +67,11 @@ class SessionWorkers:
         """Whether a score is running."""
 
     @property
+    def begun(self) -> bool:
+        """Whether anything has ever been prepared."""
+        return self._work is not None
+
+    @property
     def busy(self) -> bool:
         """Whether anything is being prepared or scored."""
         return self._work is not None and not self._work.is_finished
@@ -68,14 +80,20 @@ class SessionWorkers:
         """Open the model and lay the plan; ends in `Prepared` or `Failed`."""
         self._work = self._start(self._prepare(), "session")
 
-    def score(self, *, fresh: bool = False) -> None:
-        """Score what is missing, or everything again; a score that runs is stopped first."""
+    def score(self, *, fresh: bool = False, since: int = 0) -> None:
+        """Score what is missing, or everything again, of the responses from the entry `since` on; a score
+        that runs is stopped first."""
         self.scoring = True
-        self._work = self._start(self._score(fresh), "session")
+        self._work = self._start(self._score(fresh, since), "session")
 
     def stop(self) -> None:
         """Stop scoring; what is done stays."""
-        if self.scoring and self._work is not None:
+        if self.scoring:
+            self.close()
+
+    def close(self) -> None:
+        """Stop whatever runs."""
+        if self._work is not None:
             self._work.cancel()
 
     def read_tokens(
@@ -111,16 +129,22 @@ class SessionWorkers:
         try:
             await self._session.prepare()
         except MemscopeError as error:
-            self._app.post_message(Failed(str(error)))
+            self._app.post_message(Failed(self, str(error)))
         else:
             self.ready = True
             await self._count()
-            self._app.post_message(Prepared())
+            self._app.post_message(Prepared(self))
 
-    async def _score(self, fresh: bool) -> None:
-        this = self._work
+    async def _score(self, fresh: bool, since: int) -> None:
+        this, session = self._work, self._session
         try:
-            async with aclosing(self._session.score(fresh=fresh)) as changes:
+            if not session.is_planned:
+                await session.prepare()
+            only = None
+            if since:
+                only = np.zeros(session.matrix.shape, np.bool_)
+                only[:, np.array(session.matrix.responses) >= since] = True
+            async with aclosing(session.score(fresh=fresh, only=only)) as changes:
                 async for change in changes:
                     if not self._rows:
                         self._app.set_timer(BATCH, self._flush)
@@ -128,7 +152,7 @@ class SessionWorkers:
                     # A session whose answers all lie in the store may never suspend by itself.
                     await asyncio.sleep(0)
         except MemscopeError as error:
-            self._app.post_message(Failed(str(error)))
+            self._app.post_message(Failed(self, str(error)))
         finally:
             self._flush()
             if self._work is this:
@@ -137,7 +161,7 @@ class SessionWorkers:
                 try:
                     await self._count()
                 finally:
-                    self._app.post_message(ScoringEnded())
+                    self._app.post_message(ScoringEnded(self))
 
     async def _count(self) -> None:
         missing = await asyncio.to_thread(self._session.tokens_missing)
@@ -146,4 +170,4 @@ class SessionWorkers:
     def _flush(self) -> None:
         if self._rows:
             rows, self._rows = frozenset(self._rows), set()
-            self._app.post_message(RowsChanged(rows))
+            self._app.post_message(RowsChanged(self, rows))

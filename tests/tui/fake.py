@@ -117,8 +117,16 @@ class FakeSession:
         self.cost = Cost(43_500, 81_800)
         self.scorer_label = "SmolLM2-135M-Instruct embedded"
 
-    async def score(self, *, fresh: bool = False) -> AsyncGenerator[Change]:
+    @property
+    def is_planned(self) -> bool:
+        """Once it is prepared; it never grows."""
+        return self.cost is not None
+
+    async def score(
+        self, *, fresh: bool = False, only: NDArray[np.bool_] | None = None
+    ) -> AsyncGenerator[Change]:
         """Row by row, each with its responses in two parts."""
+        assert only is None
         self.runs.append(fresh)
         matrix = self.matrix
         everything = tuple(range(matrix.shape[0]))

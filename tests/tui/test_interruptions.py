@@ -25,10 +25,10 @@ async def test_stopping_twice_leaves_everything_ready_to_go_on(monkeypatch: pyte
 
         await strike(pilot, "r")
         await until(pilot, lambda: session.matrix.count(CellState.RUNNING) > 0)
-        monkeypatch.setattr(app.work, "_count", slow_count)
+        monkeypatch.setattr(app.opened.work, "_count", slow_count)
         await strike(pilot, "x", "x")
-        await until(pilot, lambda: not app.work.busy)
-        assert not app.work.scoring
+        await until(pilot, lambda: not app.opened.work.busy)
+        assert not app.opened.work.scoring
         assert app.check_action("score", ())
 
 
@@ -56,7 +56,7 @@ async def test_an_export_that_fails_after_its_prompt_was_closed_is_still_told(
     async with running(session) as pilot:
         app = the_app(pilot)
         endings: list[Callable[[str | None], None]] = []
-        monkeypatch.setattr(app.work, "export", lambda path, then: endings.append(then))
+        monkeypatch.setattr(app.opened.work, "export", lambda path, then: endings.append(then))
         await press(pilot, "e", "enter", "escape")
         assert isinstance(pilot.app.screen, MatrixScreen)
         endings[0]("the disk is full")

@@ -39,7 +39,7 @@ pytestmark = pytest.mark.anyio
 async def test_arrows_and_letters_move_the_cursor_and_stop_at_the_edges() -> None:
     session = score_now(fake_session(conversation(4, 6)))
     async with running(session) as pilot:
-        order = the_app(pilot).view.order.tolist()
+        order = the_app(pilot).opened.view.order.tolist()
         await strike(pilot, "g", "home", "down", "right", "right")
         assert cursor(pilot) == (order[1], 2)
         await strike(pilot, "j", "l", "k", "h", "up", "up", "left", "left", "left")
@@ -53,7 +53,7 @@ async def test_arrows_and_letters_move_the_cursor_and_stop_at_the_edges() -> Non
 async def test_page_keys_move_by_a_screen_and_the_cursor_stays_in_sight() -> None:
     session = score_now(fake_session(conversation(60, 100)))
     async with running(session, size=(80, 24)) as pilot:
-        view = the_app(pilot).view
+        view = the_app(pilot).opened.view
         await strike(pilot, "g", "pagedown", "pagedown")
         row = int(view.row_of[cursor(pilot)[0]])
         assert 20 < row < 40
@@ -86,13 +86,17 @@ async def test_the_sentence_and_the_panel_follow_the_cursor() -> None:
 async def test_a_click_moves_the_cursor_and_a_second_one_opens_the_response() -> None:
     session = score_now(fake_session(conversation(4, 6)))
     async with running(session) as pilot:
-        gutter = HeatmapLines(the_app(pilot).view, palette(pilot.app)).gutter(heatmap(pilot).size.width).width
+        gutter = (
+            HeatmapLines(the_app(pilot).opened.view, palette(pilot.app))
+            .gutter(heatmap(pilot).size.width)
+            .width
+        )
         await pilot.click(heatmap(pilot), offset=(gutter + 3 * CELL, HEADER + 2))
         await drawn_through(pilot)
-        assert cursor(pilot) == (int(the_app(pilot).view.order[2]), 3)
+        assert cursor(pilot) == (int(the_app(pilot).opened.view.order[2]), 3)
         await pilot.click(heatmap(pilot), offset=(gutter + 1, 0))
         await drawn_through(pilot)
-        assert cursor(pilot) == (int(the_app(pilot).view.order[2]), 0)
+        assert cursor(pilot) == (int(the_app(pilot).opened.view.order[2]), 0)
         await pilot.click(heatmap(pilot), offset=(gutter + 1, HEADER), times=2)
         await settled(pilot)
         assert isinstance(pilot.app.screen, ResponseScreen)
@@ -123,7 +127,7 @@ async def test_r_scores_what_is_missing() -> None:
         await press(pilot, "r")
         assert session.runs == [False]
         assert session.matrix.count(CellState.SCORED) == 21
-        view = the_app(pilot).view
+        view = the_app(pilot).opened.view
         assert (np.diff(view.weights[view.order]) <= 0).all()
         assert "all cells scored" in picture(pilot)
         assert not the_app(pilot).check_action("score", ())
@@ -164,12 +168,12 @@ async def test_x_stops_and_what_was_running_is_pending_again() -> None:
     async with running(session) as pilot:
         await strike(pilot, "r")
         await until(pilot, lambda: "… … " in heatmap(pilot).render_line(HEADER).text)
-        assert the_app(pilot).work.scoring
+        assert the_app(pilot).opened.work.scoring
         assert "… … … " in heatmap(pilot).render_line(HEADER).text
         assert session.matrix.count(CellState.RUNNING) > 0
         await strike(pilot, "x")
         await until(pilot, lambda: "/ / / " in heatmap(pilot).render_line(HEADER).text)
-        assert not the_app(pilot).work.scoring
+        assert not the_app(pilot).opened.work.scoring
         assert session.closed == 1
         assert session.matrix.count(CellState.RUNNING) == 0
         assert "/ / / " in heatmap(pilot).render_line(HEADER).text
@@ -186,7 +190,7 @@ async def test_keys_work_and_rows_fill_while_scoring_runs() -> None:
         session.gate.set()
         await settled(pilot)
         assert cursor(pilot) == (memory, response)
-        row = int(the_app(pilot).view.row_of[memory])
+        row = int(the_app(pilot).opened.view.row_of[memory])
         assert "[]" in heatmap(pilot).render_line(HEADER + row).text
 
 
@@ -201,7 +205,7 @@ async def test_the_footer_offers_only_what_works_now() -> None:
         assert {"score", "score_again"} <= offered()
         assert not {"stop", "export", "dismiss_failures"} & offered()
         await strike(pilot, "r")
-        await until(pilot, lambda: the_app(pilot).work.scoring)
+        await until(pilot, lambda: the_app(pilot).opened.work.scoring)
         assert "stop" in offered()
         assert "score" not in offered()
         session.gate.set()
@@ -220,7 +224,7 @@ async def test_m_changes_the_metric_and_keeps_the_cursor() -> None:
             assert session.metric is metric
             assert f"· {metric}" in picture(pilot)
             assert cursor(pilot) == before
-            shown = the_app(pilot).view.weights
+            shown = the_app(pilot).opened.view.weights
             assert np.array_equal(shown, session.matrix.weights(metric))
 
 
@@ -229,12 +233,12 @@ async def test_s_orders_rows_as_in_the_conversation_and_back() -> None:
     async with running(session) as pilot:
         before = cursor(pilot)
         await press(pilot, "s")
-        assert the_app(pilot).view.row_order is RowOrder.CONVERSATION
+        assert the_app(pilot).opened.view.row_order is RowOrder.CONVERSATION
         assert "memories in order" in picture(pilot)
         assert "topic0/memory-00" in heatmap(pilot).render_line(HEADER).text
         assert cursor(pilot) == before
         await press(pilot, "s")
-        assert the_app(pilot).view.row_order is RowOrder.WEIGHT
+        assert the_app(pilot).opened.view.row_order is RowOrder.WEIGHT
 
 
 async def test_a_failed_row_says_why_and_r_tries_it_again() -> None:
@@ -354,7 +358,7 @@ async def test_an_error_nobody_foresaw_is_one_sentence_and_the_screen_stays() ->
     session.logprobs.clear()
     async with running(session) as pilot:
         await strike(pilot, "r")
-        await until(pilot, lambda: bool(the_app(pilot).problem))
+        await until(pilot, lambda: bool(the_app(pilot).opened.problem))
         assert "Something went wrong inside memscope: KeyError" in picture(pilot)
         await strike(pilot, "down")
         assert cursor(pilot) == (1, 0)
@@ -408,7 +412,7 @@ async def test_another_theme_redraws_the_heatmap() -> None:
 async def test_a_cursor_nobody_moved_waits_on_the_strongest_cell_of_the_top_row() -> None:
     session = score_now(fake_session(conversation(4, 6)))
     async with running(session) as pilot:
-        view = the_app(pilot).view
+        view = the_app(pilot).opened.view
         memory, response = cursor(pilot)
         assert memory == view.order[0]
         row = abs(view.matrix.values(view.metric)[memory])

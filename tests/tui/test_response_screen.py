@@ -95,7 +95,7 @@ async def test_the_token_cursor_starts_where_most_changed_and_says_the_numbers()
 async def test_up_and_down_choose_a_memory_and_recolour_the_text() -> None:
     session = scored()
     async with running(session) as pilot:
-        ranking = [each.memory for each in the_app(pilot).view.ranking(2)]
+        ranking = [each.memory for each in the_app(pilot).opened.view.ranking(2)]
         await open_response(pilot, ranking[0], 2)
         seen = [styles(pilot)]
         await press(pilot, "down")
@@ -127,7 +127,7 @@ async def test_n_and_p_walk_the_responses_and_stop_at_the_ends() -> None:
 async def test_back_on_the_matrix_the_cursor_is_on_what_was_looked_at_last(key: str) -> None:
     session = scored()
     async with running(session) as pilot:
-        ranking = [each.memory for each in the_app(pilot).view.ranking(2)]
+        ranking = [each.memory for each in the_app(pilot).opened.view.ranking(2)]
         await open_response(pilot, ranking[0], 1)
         await press(pilot, "n")
         while chosen(pilot) != ranking[1]:
@@ -141,7 +141,7 @@ async def test_a_memory_that_enters_later_gives_way_to_the_first_in_the_list() -
     session = scored()
     async with running(session) as pilot:
         await open_response(pilot, 3, 0)
-        assert chosen(pilot) == the_app(pilot).view.ranking(0)[0].memory
+        assert chosen(pilot) == the_app(pilot).opened.view.ranking(0)[0].memory
 
 
 async def test_an_unscored_response_shows_its_text_and_says_that_it_is_not_scored() -> None:
@@ -186,7 +186,7 @@ async def test_a_click_chooses_a_token_or_a_memory() -> None:
         assert detail(pilot).startswith("“ you” ")
         await pilot.click(MemoryList, offset=(3, 1))
         await settled(pilot)
-        assert chosen(pilot) == the_app(pilot).view.ranking(2)[1].memory
+        assert chosen(pilot) == the_app(pilot).opened.view.ranking(2)[1].memory
 
 
 async def test_a_long_response_scrolls_to_its_token_and_by_pages() -> None:

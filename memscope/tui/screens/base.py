@@ -37,7 +37,7 @@ class SessionScreen(Screen[Result]):
 
     @property
     def memscope(self) -> MemscopeApp:
-        """The app, with its session, view and workers."""
+        """The app, with the session that it has opened."""
         return cast("MemscopeApp", self.app)
 
     @property
@@ -50,6 +50,10 @@ class SessionScreen(Screen[Result]):
 
     def show_all(self, palette: Palette) -> None:
         """The matrix, its metric, order or the palette is another one."""
+
+    def show_conversation(self, palette: Palette) -> None:
+        """The conversation has become another one, mostly a longer one."""
+        self.show_all(palette)
 
     def show_state(self) -> None:
         """Preparing or scoring has begun or ended."""

@@ -78,13 +78,13 @@ class ExportScreen(ModalScreen[Path]):
 
         def written(problem: str | None) -> None:
             if not self.is_current:
-                app.session.activities.notify(problem or f"wrote {path}")
+                app.opened.session.activities.notify(problem or f"wrote {path}")
             elif problem is not None:
                 self._say(problem, problem=True)
             else:
                 self.dismiss(path)
 
-        app.work.export(path, written)
+        app.opened.work.export(path, written)
 
     def _say(self, text: str, *, problem: bool) -> None:
         line = self.query_one(Static)

@@ -32,6 +32,8 @@ class MatrixScreen(SessionScreen[None]):
         #head { height: 1; background: $surface; }
         #title { width: 1fr; }
         #cost { width: auto; text-align: right; color: $foreground 60%; }
+        #follow { width: auto; color: $success; text-style: bold; }
+        #follow.-paused { color: $warning; }
         #main { height: 1fr; }
         #heatmap { width: 1fr; }
         #panel { width: 35%; min-width: 36; max-width: 64; }
@@ -75,6 +77,7 @@ class MatrixScreen(SessionScreen[None]):
         with Horizontal(id="head"):
             yield Line(id="title")
             yield Line(id="cost")
+            yield Line(id="follow")
         yield Static(self._emptiness(), id="empty", markup=False)
         with Horizontal(id="main"):
             yield Heatmap(self._view, self._palette, id="heatmap")
@@ -84,7 +87,7 @@ class MatrixScreen(SessionScreen[None]):
         with Container(id="status"):
             yield Line(id="sentence")
             yield Legend(self._view, self._palette, id="legend")
-        yield ActivityBar(self.memscope.session.activities, self._busy)
+        yield ActivityBar(self.memscope.opened.session.activities, self._busy)
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -110,25 +113,28 @@ class MatrixScreen(SessionScreen[None]):
 
     def show_state(self) -> None:
         """Say which conversation and scorer this is, what scoring costs, and what went wrong."""
-        app = self.memscope
+        opened = self.memscope.opened
         memories, responses = self._view.matrix.shape
         parts = [
-            one_line(app.session.conversation.source.title),
+            one_line(opened.session.conversation.source.title),
             f"{memories} memories x {responses} responses",
-            one_line(app.session.scorer_label),
+            one_line(opened.session.scorer_label),
         ]
         self._line("title").say(
             Content.assemble(("memscope", "bold $primary"), "  ", " · ".join(filter(None, parts)))
         )
-        self._line("cost").say(app.cost)
-        notes = app.session.notes
+        self._line("cost").say(opened.cost)
+        self._line("follow").say(opened.follow_state)
+        self._line("follow").display = opened.following is not None
+        self._line("follow").set_class(opened.follow_state.startswith("PAUSED"), "-paused")
+        notes = opened.session.notes
         more = f" ({len(notes)} notes: ? shows all)" if len(notes) > 1 else ""
         self._line("notes").display = bool(notes)
         self._line("notes").say(one_line(notes[0]) + more if notes else "")
         problem = self.query_one("#problem", Static)
-        problem.display = bool(app.problem)
-        problem.update(Content(app.problem))
-        self.bar.say(app.idle)
+        problem.display = bool(opened.problem)
+        problem.update(Content(opened.problem))
+        self.bar.say(opened.idle)
         self._follow()
 
     def move_to(self, memory: int, response: int) -> None:

@@ -144,7 +144,7 @@ class ResponseScreen(SessionScreen[Cell]):
                 yield TokenText(self._palette, id="text")
                 yield Line(id="token")
                 yield MemoryText(self._view, self._palette, id="memory")
-        yield ActivityBar(self.memscope.session.activities, self._busy)
+        yield ActivityBar(self.memscope.opened.session.activities, self._busy)
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -167,9 +167,21 @@ class ResponseScreen(SessionScreen[Cell]):
             widget.rebuild()
         self._show_response()
 
+    def show_conversation(self, palette: Palette) -> None:
+        """Stay on the response, if it is still there."""
+        memories, responses = self._view.matrix.shape
+        if self._response >= responses or self._start >= memories:
+            while not self.is_current:
+                self.app.pop_screen()
+            self.dismiss(None)
+        elif self._said == self._view.conversation.entries[self._view.matrix.responses[self._response]]:
+            self._list.show_response(self._response)
+        else:
+            self.show_all(palette)
+
     def show_state(self) -> None:
         """Say what can be done when nothing is going on, or what went wrong."""
-        self.bar.say(self.memscope.problem or self.memscope.idle)
+        self.bar.say(self.memscope.opened.problem or self.memscope.opened.idle)
 
     def action_memory(self, down: int) -> None:
         """Choose another memory."""
@@ -219,6 +231,7 @@ class ResponseScreen(SessionScreen[Cell]):
 
     def _show_response(self) -> None:
         self._tokens = None
+        self._said = self._view.conversation.entries[self._view.matrix.responses[self._response]]
         self._list.show_response(self._response)
         self._show_title()
         self._show_memory()
@@ -243,7 +256,7 @@ class ResponseScreen(SessionScreen[Cell]):
                 self._tokens = tokens
                 self._show_text()
 
-        self.memscope.work.read_tokens(response, memory, read)
+        self.memscope.opened.work.read_tokens(response, memory, read)
 
     def _show_text(self) -> None:
         tokens = self._tokens

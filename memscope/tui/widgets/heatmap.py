@@ -75,6 +75,7 @@ class Heatmap(ScrollView, can_focus=True, inherit_bindings=False):
         self._lines = HeatmapLines(view, palette)
         self.memory = int(view.order[0]) if len(view.order) else 0
         self.response = 0
+        self._columns = view.matrix.shape[1]
         self._row_drawn = 0
         self._untouched = True
 
@@ -82,13 +83,21 @@ class Heatmap(ScrollView, can_focus=True, inherit_bindings=False):
         self._resize()
 
     def use(self, view: MatrixView, palette: Palette) -> None:
-        """Draw with another palette, or a view that has taken on another matrix."""
+        """Draw with another palette, or a view that has taken on another matrix. Where the last response was
+        in sight it stays so, as long as the cursor does too."""
+        at_end = self._first + self._lines.columns(self._width) >= self._columns
         self._lines = HeatmapLines(view, palette)
         memories, responses = view.matrix.shape
         if self._untouched and memories and responses:
             self._go_to_strongest()
         self.memory = max(0, min(self.memory, memories - 1))
         self.response = max(0, min(self.response, responses - 1))
+        if at_end and responses > self._columns > 0:
+            self.response, cursor = responses - 1, self.response
+            self._resize()
+            self._scroll_to_cursor(keep=True)
+            self.response = cursor
+        self._columns = responses
         self._resize()
         self._scroll_to_cursor(keep=True)
         self.refresh()

@@ -1,0 +1,108 @@
+"""One session as the app has it open: its view, its work, and its file if that is followed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from textual.app import App
+
+from memscope.conversation.follow import Follower
+from memscope.conversation.model import Conversation
+from memscope.scoring.matrix import CellState
+from memscope.tui.following import Following
+from memscope.tui.safe import one_line
+from memscope.tui.view import MatrixView
+from memscope.tui.workers import SessionWorkers
+
+if TYPE_CHECKING:
+    from memscope.scoring.session import Session
+
+_MISSING = (CellState.PENDING, CellState.RUNNING, CellState.FAILED)
+
+
+class Opened:
+    """What the screens of a session share, and what can be said of it."""
+
+    def __init__(self, app: App[Any], session: Session, follower: Follower | None) -> None:
+        """`follower` has read the session's conversation; None if its file is not followed."""
+        self.session = session
+        self.view = MatrixView(session.conversation, session.matrix, session.metric)
+        self.work = SessionWorkers(app, session)
+        self.following = None if follower is None else Following(app, follower)
+        self.first_new = len(session.conversation.entries)
+        """The entry from which on everything came after the session was opened."""
+        self._problem = ""
+
+    @property
+    def missing(self) -> int:
+        """Cells that could be scored and are not."""
+        return int(np.isin(self.view.matrix.states, _MISSING).sum())
+
+    @property
+    def missing_of_new(self) -> int:
+        """How many of those belong to responses that came after the session was opened."""
+        new = np.array(self.view.matrix.responses, np.int64) >= self.first_new
+        return int((self.view.matrix.states[:, new] == CellState.PENDING).sum())
+
+    @property
+    def problem(self) -> str:
+        """What went wrong last, one printable sentence; empty if nothing did."""
+        if self._problem:
+            return self._problem
+        return "" if self.following is None else one_line(self.following.problem)
+
+    def fail(self, sentence: str) -> None:
+        """Say what went wrong; an empty sentence takes that back."""
+        again = " Press r to try again." if sentence and not self.work.ready else ""
+        self._problem = one_line(sentence) + again
+
+    @property
+    def cost(self) -> str:
+        """What scoring everything takes, once it is known, and what it would take without any reuse."""
+        cost = self.session.cost
+        if cost is None:
+            return ""
+        naive = f" ({cost.tokens_naive:,} naive)" if cost.tokens_needed < cost.tokens_naive else ""
+        return f"{cost.tokens_needed:,} tokens{naive}"
+
+    @property
+    def idle(self) -> str:
+        """What the activity bar says while nothing goes on."""
+        if not self.work.ready:
+            return "r tries again" if self._problem else ""
+        if not self.missing:
+            return "all cells scored"
+        cells = f"r scores {self.missing:,} cell{'' if self.missing == 1 else 's'}"
+        return f"{cells}: {self.work.tokens_missing:,} tokens" if self.session.is_planned else cells
+
+    @property
+    def follow_state(self) -> str:
+        """`FOLLOW`, or `PAUSED` with how many entries wait; empty if the file is not followed."""
+        if self.following is None:
+            return ""
+        if not self.following.paused:
+            return "FOLLOW"
+        waiting = self.following.waiting
+        if waiting is None:
+            return "PAUSED"
+        more = len(waiting.entries) - len(self.session.conversation.entries)
+        return f"PAUSED +{more:,}" if more > 0 else "PAUSED, changed"
+
+    def adopt(self, conversation: Conversation) -> None:
+        """Show the conversation as it has become."""
+        if self.following is not None:
+            self.following.waiting = None
+        self.first_new = min(self.first_new, len(conversation.entries))
+        self.session.adopt(conversation)
+        self.show_matrix()
+
+    def show_matrix(self) -> None:
+        """Draw the session's matrix, which may be another one."""
+        self.view.adopt(self.session.conversation, self.session.matrix)
+
+    def close(self) -> None:
+        """Stop all work and let go of the session."""
+        if self.following is not None:
+            self.following.stop()
+        self.work.close()
