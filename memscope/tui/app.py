@@ -238,10 +238,10 @@ class MemscopeApp(App[None]):
         """Show the conversation as it has become; the first that has something to score opens the model."""
         opened = self.opened
         opened.adopt(conversation)
-        if all(opened.view.matrix.shape) and not opened.work.begun:
-            self._prepare()
         for screen in self._session_screens():
             screen.show_conversation(palette(self))
+        if all(opened.view.matrix.shape) and not opened.work.begun:
+            self._prepare()
 
     def _fail(self, sentence: str) -> None:
         self.opened.fail(sentence)

@@ -105,9 +105,10 @@ class MatrixScreen(SessionScreen[None]):
     def show_all(self, palette: Palette) -> None:
         """Draw everything anew."""
         self.heatmap.use(self._view, palette)
-        for widget in (self.query_one(CellPanel), self.query_one(Legend)):
-            widget.palette = palette
-            widget.rebuild()
+        panel, legend = self.query_one(CellPanel), self.query_one(Legend)
+        panel.palette = legend.palette = palette
+        panel.follow(self.heatmap.memory, self.heatmap.response)
+        legend.rebuild()
         self._show_emptiness()
         self._follow()
 

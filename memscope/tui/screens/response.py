@@ -132,6 +132,7 @@ class ResponseScreen(SessionScreen[Cell]):
         self._start = memory
         self._response = response
         self._tokens: TokenView | None = None
+        self._leaving = False
 
     def compose(self) -> ComposeResult:
         """The list at the left; the text, one token in words and the memory's text at the right."""
@@ -154,6 +155,8 @@ class ResponseScreen(SessionScreen[Cell]):
 
     def show_rows(self, memories: frozenset[int], *, order_changed: bool) -> None:
         """Take in new values; fetch the tokens again if they may be there only now."""
+        if self._leave_if_gone():
+            return
         self._list.show_response(self._response)
         self._show_title()
         if self._list.memory in memories or self._tokens is None:
@@ -164,17 +167,15 @@ class ResponseScreen(SessionScreen[Cell]):
         self._palette = palette
         for widget in (self._list, self._text, self.query_one(MemoryText)):
             widget.palette = palette
-            widget.rebuild()
-        self._show_response()
+        if not self._leave_if_gone():
+            self._text.rebuild()
+            self._show_response()
 
     def show_conversation(self, palette: Palette) -> None:
         """Stay on the response, if it is still there."""
-        memories, responses = self._view.matrix.shape
-        if self._response >= responses or self._start >= memories:
-            while not self.is_current:
-                self.app.pop_screen()
-            self.dismiss(None)
-        elif self._said == self._view.conversation.entries[self._view.matrix.responses[self._response]]:
+        if self._leave_if_gone():
+            return
+        if self._said == self._view.conversation.entries[self._view.matrix.responses[self._response]]:
             self._list.show_response(self._response)
         else:
             self.show_all(palette)
@@ -228,6 +229,19 @@ class ResponseScreen(SessionScreen[Cell]):
     @property
     def _text(self) -> TokenText:
         return self.query_one(TokenText)
+
+    def _leave_if_gone(self) -> bool:
+        """Back to the matrix if the response or the memory is no longer there; whether that is so."""
+        memories, responses = self._view.matrix.shape
+        memory = self._start if self._list.memory is None else self._list.memory
+        if self._response < responses and memory < memories:
+            return False
+        if self in self.app.screen_stack and not self._leaving:
+            self._leaving = True
+            while not self.is_active:
+                self.app.pop_screen()
+            self.dismiss(None)
+        return True
 
     def _show_response(self) -> None:
         self._tokens = None
