@@ -11,6 +11,7 @@ _HOME = {
     "Metric": "memscope.scoring.matrix",
     "ScoreMatrix": "memscope.scoring.matrix",
     "Session": "memscope.scoring.session",
+    "SessionLog": "memscope.session_log",
     "read_conversation": "memscope.conversation.readers",
 }
 __all__ = list(_HOME)

@@ -6,6 +6,9 @@ from enum import StrEnum
 from functools import cached_property
 from itertools import takewhile
 
+STANDARD_INPUT = "standard input"
+"""The path of a conversation that came from there."""
+
 
 class Role(StrEnum):
     """Who speaks in an entry."""

@@ -83,6 +83,16 @@ class ScoreMatrix:
             self._token_clamped[memory, response] = np.maximum(drop, 0.0).sum()
         self.states[memory, response] = CellState.SCORED
 
+    def set_all(
+        self,
+        states: NDArray[np.uint8],
+        signed: NDArray[np.float64],
+        token_clamped: NDArray[np.float64],
+    ) -> None:
+        """Set every cell [M, R] to what it was in another matrix: its state, and its divergence in nats under
+        both metrics, NaN wherever it is not scored."""
+        self.states[:], self._signed[:], self._token_clamped[:] = states, signed, token_clamped
+
     def set_running(self, memory: int, responses: Sequence[int]) -> None:
         """These cells are being scored."""
         self.states[memory, list(responses)] = CellState.RUNNING

@@ -17,9 +17,11 @@ from memscope.errors import MemscopeError, ModelError
 from memscope.prompt import Prompt, build_prompt
 from memscope.scorers import open_scorer
 from memscope.scorers.base import LogProbs, Scorer
-from memscope.scoring.matrix import Metric, ScoreMatrix
+from memscope.scoring.matrix import CellState, Metric, ScoreMatrix
 from memscope.scoring.plan import Cost, Plan, Rows, each_alone
+from memscope.scoring.recording import recorded
 from memscope.scoring.run import Change, Run
+from memscope.scoring.runs import Runs
 from memscope.settings import ScorerChoice, cache_dir
 from memscope.store import Store
 
@@ -61,8 +63,11 @@ class Session:
         self.run: Run | None = None
         self._planned = conversation
         """The conversation as it was when it was planned how to score it."""
+        self._known = np.zeros(self.matrix.shape, np.bool_)
+        """Which cells of the run [M, R] earlier ones had, so that recalling them is no news."""
         self._choice = choice or ScorerChoice()
         self._store: Store | None = None
+        self._runs: Runs | None = None
         self._stop = threading.Event()
 
     @property
@@ -106,6 +111,8 @@ class Session:
             notes += _notes_on(self.run.plan, self.conversation)
         if self._store is not None and self._store.problem:
             notes.append(self._store.problem)
+        elif self._runs is not None and self._runs.problem:
+            notes.append(self._runs.problem)
         return tuple(notes)
 
     def tokens_missing(self) -> int | None:
@@ -122,9 +129,12 @@ class Session:
             return
         self._stop.clear()
         conversation, scorer = self.conversation, self.scorer
+        known = self.matrix.states == CellState.SCORED
         try:
             if self._store is None:
                 self._store = await asyncio.to_thread(Store, cache_dir() / FILE)
+            if self._runs is None:
+                self._runs = await asyncio.to_thread(Runs, cache_dir() / FILE)
             if self._store.problem:
                 self.activities.notify(self._store.problem)
             if scorer is None:
@@ -146,6 +156,7 @@ class Session:
                 await scorer.aclose()
             raise
         self.scorer, self.run, self.matrix, self._planned = scorer, run, run.matrix, conversation
+        self._known = known
         if conversation is not self.conversation:
             self._begin_matrix()
 
@@ -196,16 +207,22 @@ class Session:
         return run
 
     def score(self, *, fresh: bool = False, only: NDArray[np.bool_] | None = None) -> AsyncGenerator[Change]:
-        """Score what is missing, or everything again: `Run.score`. Raises MemscopeError if not prepared."""
+        """Score what is missing, or everything again: `Run.score`. However it ends it is kept among the runs,
+        unless there was nothing to do. Raises MemscopeError if not prepared."""
         return self._score(self.prepared_run(), fresh, only)
 
     async def _score(self, run: Run, fresh: bool, only: NDArray[np.bool_] | None) -> AsyncGenerator[Change]:
-        try:
-            async with aclosing(run.score(fresh=fresh, only=only)) as changes:
-                async for change in changes:
-                    yield Change(self._take_over(change.rows))
-        finally:
-            self._take_over(range(len(run.matrix.keys)))
+        assert self.scorer is not None
+        assert self._runs is not None
+        async with recorded(
+            self._runs, run, self._planned, self.scorer, self.metric, self._known, self.activities
+        ):
+            try:
+                async with aclosing(run.score(fresh=fresh, only=only)) as changes:
+                    async for change in changes:
+                        yield Change(self._take_over(change.rows))
+            finally:
+                self._take_over(range(len(run.matrix.keys)))
 
     async def token_view(self, response: int, memory: int | None) -> TokenView | None:
         """A response's tokens with all memories and without one; None while its baseline is unknown."""
@@ -233,10 +250,11 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """Stop a fetch that is under way and close the store."""
+        """Stop a fetch that is under way and close the store and the runs."""
         self._stop.set()
-        if self._store is not None:
-            self._store.close()
+        for file in (self._store, self._runs):
+            if file is not None:
+                file.close()
 
     def _plan(
         self,

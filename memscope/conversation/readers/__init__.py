@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import BinaryIO
 
-from memscope.conversation.model import Conversation
+from memscope.conversation.model import STANDARD_INPUT, Conversation
 from memscope.conversation.readers.base import Format
 from memscope.conversation.readers.claude_code import ClaudeCode
 from memscope.conversation.readers.codex import Codex
@@ -33,8 +33,8 @@ def read_conversation(path: str, branch: str | None = None) -> Conversation:
 
     Raises InputError, one sentence that says where it broke.
     """
-    name = "standard input" if path == "-" else os.fsencode(path).decode("utf-8", "replace")
-    reading = Reading(FORMATS, name, "standard input" if path == "-" else Path(name).stem)
+    name = STANDARD_INPUT if path == "-" else os.fsencode(path).decode("utf-8", "replace")
+    reading = Reading(FORMATS, name, STANDARD_INPUT if path == "-" else Path(name).stem)
     try:
         if path == "-":
             _feed(reading, sys.stdin.buffer)
