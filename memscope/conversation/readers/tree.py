@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from memscope.conversation.model import Branch, Entry, Role
+from memscope.conversation.readers.base import title_from
 
 T = TypeVar("T")
-_TITLE = 60
-"""Characters of a branch's title."""
 
 
 @dataclass
@@ -75,4 +74,4 @@ def read_branch(
 def _title(entries: Sequence[Entry]) -> str:
     """What the user said last."""
     asked = next((entry.text for entry in reversed(entries) if entry.role is Role.USER), "")
-    return " ".join(asked.split())[:_TITLE]
+    return title_from(asked)
