@@ -147,9 +147,7 @@ class TestMessages:
             insert(database, "messages", session_id="s2", role="user", content="No", timestamp=1, active=0)
         conversation = read(path)
         assert texts(conversation) == ["  What\nnow? ", "Rest."]
-        assert conversation.source.notes == (
-            "1 message was passed over that the agent took back or summed up",
-        )
+        assert conversation.source.notes == ("messages passed over, as they were taken back or summed up: 1",)
 
     def test_a_row_that_cannot_be_read_is_left_out_and_named(self, path: Path) -> None:
         with opened(path) as database:

@@ -13,6 +13,7 @@ from memscope.conversation.readers.files import open_file
 from memscope.conversation.readers.gemini import Gemini
 from memscope.conversation.readers.hermes import Hermes
 from memscope.conversation.readers.hermes_database import MAGIC, read_database
+from memscope.conversation.readers.letta import Letta
 from memscope.conversation.readers.messages import Messages
 from memscope.conversation.readers.pi import Pi
 from memscope.conversation.readers.reading import Reading, build_conversation
@@ -21,7 +22,7 @@ from memscope.errors import InputError
 
 __all__ = ["FORMATS", "Reading", "build_conversation", "parse_conversation", "read_conversation"]
 
-FORMATS: tuple[type[Format], ...] = (ClaudeCode, Codex, Gemini, Pi, Hermes, ShareGpt, Messages)
+FORMATS: tuple[type[Format], ...] = (ClaudeCode, Codex, Gemini, Pi, Hermes, Letta, ShareGpt, Messages)
 """Every format, in the order in which they are asked whether a record or a document is theirs. A new format
 is added here, and nowhere else; `Messages` stays the last, for it takes what no other claims."""
 

@@ -174,8 +174,7 @@ def _read(database: _Database, name: str, branch: str | None) -> Conversation:
     draft.branches = tuple(Branch(each.id, each.title, each.messages) for each in sessions)
     draft.branch = chosen.id
     if inactive := database.inactive(chosen.id):
-        passed_over = "1 message was" if inactive == 1 else f"{inactive:,} messages were"
-        draft.notes.append(f"{passed_over} passed over that the agent took back or summed up")
+        draft.notes.append(f"messages passed over, as they were taken back or summed up: {inactive:,}")
     return build_draft(draft, form.label, left_out, name, chosen.id, branch)
 
 
