@@ -255,6 +255,12 @@ class TestRefusals:
         path.write_bytes(data[:100] + b"\xff" * (len(data) - 100))
         assert self.refusal(path).startswith(": the database is damaged (")
 
+    def test_a_damaged_schema_that_is_no_text(self, path: Path) -> None:
+        path.write_bytes(
+            path.read_bytes().replace(b"CREATE TABLE sessions (id", b"CREATE TABLE sessions (\x9e\xff(")
+        )
+        assert self.refusal(path).startswith(": the database is damaged (")
+
     def test_half_a_file(self, path: Path) -> None:
         path.write_bytes(path.read_bytes()[:3000])
         assert self.refusal(path).startswith(": the database is damaged (")

@@ -198,7 +198,8 @@ def _ask(path: Path, name: str, question: Callable[[_Database], T]) -> T:
     """What the database answers. Raises InputError."""
     try:
         return _asked(path, name, question)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        # the latter where SQLite quotes a damaged schema in what it has to say
         raise InputError(f"{name}: {_reason(error)}.") from error
 
 
@@ -223,15 +224,17 @@ def _asked(path: Path, name: str, question: Callable[[_Database], T]) -> T:
         connection.close()
 
 
-def _reason(error: sqlite3.Error) -> str:
+def _reason(error: Exception) -> str:
     if _code(error) in _LOCKED:
         return "another program keeps the database locked; try again in a moment"
-    if _code(error) in _DAMAGED:
-        return f"the database is damaged ({error}); give one that is whole"
-    return f"the database can't be read ({error}); give a copy in a folder that you may write to"
+    # what SQLite says may quote what stands in the file
+    said = " ".join(str(error).split())
+    if _code(error) in _DAMAGED or isinstance(error, UnicodeDecodeError):
+        return f"the database is damaged ({said}); give one that is whole"
+    return f"the database can't be read ({said}); give a copy in a folder that you may write to"
 
 
-def _code(error: sqlite3.Error) -> int:
+def _code(error: Exception) -> int:
     """SQLite's code, without what it adds about the circumstances."""
     return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
 
