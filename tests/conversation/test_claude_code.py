@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from memscope.conversation.model import Conversation, Entry, Role, ToolCall
+from memscope.conversation.model import Branch, Conversation, Entry, Role, ToolCall
 from tests.conversation.messages import parse
 from tests.conversation.properties import check_format
 
@@ -87,6 +87,109 @@ def test_side_chains_are_skipped_unless_there_is_nothing_else() -> None:
     side.append(agent("s2", "s1", text("Found."), id_="msg9", isSidechain=True))
     assert read(*TALK, *side).entries == read(*TALK).entries
     assert [entry.text for entry in read(*side).entries] == ["Look for files.", "Found."]
+
+
+SIDE = [
+    user("s1", None, "Look for\n files.", isSidechain=True, agentId="x1"),
+    agent("s2", "s1", text("Found."), id_="msg9", isSidechain=True, agentId="x1"),
+]
+
+
+def test_a_subagents_own_file_is_read_like_any_other() -> None:
+    conversation = read(*SIDE)
+    assert conversation.source.branches == ()
+    assert conversation.responses == (1,)
+
+
+def test_a_side_chain_is_a_branch_that_is_never_live() -> None:
+    live = read(*TALK, *SIDE)
+    assert live.source.branches == (
+        Branch("a4", "Where do I live?", 5),
+        Branch("s2", "side chain: Look for files.", 2),
+    )
+    assert (live.source.branch, live.entries) == ("a4", read(*TALK).entries)
+    side = read(*TALK, *SIDE, branch="s2")
+    assert (side.source.branch, [entry.text for entry in side.entries]) == (
+        "s2",
+        ["Look for\n files.", "Found."],
+    )
+
+
+def test_what_says_nothing_ends_no_branch() -> None:
+    progress = node("p1", "a1", "progress", data={"type": "hook_progress"})
+    hook = {"type": "hook_additional_context", "content": "Be brief."}
+    conversation = read(*TALK, progress, node("h1", "a2", "attachment", attachment=hook))
+    assert (conversation.source.branches, conversation.entries) == ((), read(*TALK).entries)
+
+
+def test_results_of_calls_made_together_follow_their_message() -> None:
+    more = {**USE, "id": "t2"}
+    results = [{"type": "tool_result", "tool_use_id": id_, "content": id_} for id_ in ("t1", "t2")]
+    conversation = read(
+        *TALK[:6],
+        agent("a3b", "a3", more, id_="msg1"),
+        user("r1", "a3", results[:1]),
+        user("r2", "a3b", results[1:]),
+        agent("a4", "r2", text("Both."), id_="msg2"),
+    )
+    assert [entry.text for entry in conversation.entries[2:]] == ["Let me look.", "t1", "t2", "Both."]
+    assert len(conversation.entries[2].tool_calls) == 2
+    assert conversation.source.branches == ()
+
+
+def test_pictures_in_results_are_passed_over() -> None:
+    picture = {"type": "image", "source": {"type": "base64", "data": "AAAA"}}
+    result = {"type": "tool_result", "tool_use_id": "t1", "content": [picture, text("A map.")]}
+    assert read(*TALK[:6], user("u2", "a3", [result])).entries[-1].text == "A map."
+
+
+def test_what_the_program_answered_itself_is_nobodys_response() -> None:
+    own = {
+        "role": "assistant",
+        "id": "x",
+        "model": "<synthetic>",
+        "content": [text("No response requested.")],
+    }
+    conversation = read(*TALK, node("x1", "a4", "assistant", message=own))
+    assert (conversation.entries, conversation.source.author) == (read(*TALK).entries, "claude-x")
+
+
+def test_what_only_the_user_was_shown_is_passed_over_and_a_caveat_is_not() -> None:
+    shown = user("x1", "a4", "Only on the screen.", isVisibleInTranscriptOnly=True)
+    caveat = user("x2", "x1", "Caveat: run by the user.", isMeta=True)
+    assert read(*TALK, shown, caveat).entries[5:] == (Entry(Role.USER, "Caveat: run by the user."),)
+
+
+def test_what_the_user_said_meanwhile_and_files_he_pointed_at_are_read() -> None:
+    queued = {"type": "queued_command", "prompt": [text("Also Nice?")], "commandMode": "prompt"}
+    file = {"type": "file", "filename": "a.txt", "content": {"type": "text", "file": {"content": "Nice."}}}
+    conversation = read(
+        *TALK,
+        node("q1", "a4", "attachment", attachment=queued),
+        node("f1", "q1", "attachment", attachment=file),
+    )
+    assert [entry.text for entry in conversation.entries[5:]] == ["Also Nice?", "Nice."]
+
+
+def test_records_of_the_program_itself_are_no_entries() -> None:
+    own: list[dict[str, Any]] = [
+        {"type": "file-history-snapshot", "messageId": "a1", "snapshot": {}},
+        {"type": "queue-operation", "operation": "enqueue", "content": "x", "sessionId": "s"},
+        node("p1", "a4", "progress", data={}),
+        node("y1", "p1", "system", subtype="turn_duration", content="x"),
+    ]
+    assert read(*TALK, *own).entries == read(*TALK).entries
+
+
+def test_a_title_that_the_user_gave_is_the_best() -> None:
+    titles = [{"type": "custom-title", "customTitle": "Mine"}, {"type": "ai-title", "aiTitle": "Its"}]
+    assert read(*TALK, *titles).source.title == "Mine"
+    assert read(*TALK[1:], titles[1]).source.title == "Its"
+
+
+def test_a_summary_without_a_boundary_begins_another_context() -> None:
+    summary = user("u3", "a4", "Summary.", isCompactSummary=True, isVisibleInTranscriptOnly=True)
+    assert [entry.context for entry in read(*TALK, summary).entries[4:]] == [0, 1]
 
 
 def test_a_compaction_begins_another_context() -> None:

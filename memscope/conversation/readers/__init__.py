@@ -11,6 +11,9 @@ from memscope.conversation.readers.claude_code import ClaudeCode
 from memscope.conversation.readers.codex import Codex
 from memscope.conversation.readers.files import open_file
 from memscope.conversation.readers.gemini import Gemini
+from memscope.conversation.readers.hermes import Hermes
+from memscope.conversation.readers.hermes_database import MAGIC, read_database
+from memscope.conversation.readers.letta import Letta
 from memscope.conversation.readers.messages import Messages
 from memscope.conversation.readers.pi import Pi
 from memscope.conversation.readers.reading import Reading, build_conversation
@@ -19,7 +22,7 @@ from memscope.errors import InputError
 
 __all__ = ["FORMATS", "Reading", "build_conversation", "parse_conversation", "read_conversation"]
 
-FORMATS: tuple[type[Format], ...] = (ClaudeCode, Codex, Gemini, Pi, ShareGpt, Messages)
+FORMATS: tuple[type[Format], ...] = (ClaudeCode, Codex, Gemini, Pi, Hermes, Letta, ShareGpt, Messages)
 """Every format, in the order in which they are asked whether a record or a document is theirs. A new format
 is added here, and nowhere else; `Messages` stays the last, for it takes what no other claims."""
 
@@ -29,7 +32,7 @@ _PORTION = 1 << 20
 
 def read_conversation(path: str, branch: str | None = None) -> Conversation:
     """Read the file `path`, or standard input for `-`; the file is only ever read. Of a conversation that
-    forks the live branch, or the one with the id `branch`.
+    forks the live branch, or the one with the id `branch`. An SQLite database can only be read by its path.
 
     Raises InputError, one sentence that says where it broke.
     """
@@ -38,6 +41,8 @@ def read_conversation(path: str, branch: str | None = None) -> Conversation:
     try:
         if path == "-":
             _feed(reading, sys.stdin.buffer)
+        elif _is_database(path):
+            return read_database(Path(path), name, branch)
         else:
             with open_file(path) as file:
                 _feed(reading, file)
@@ -62,3 +67,8 @@ def parse_conversation(data: bytes, name: str, title: str, branch: str | None = 
 def _feed(reading: Reading, file: BinaryIO) -> None:
     while data := file.read(_PORTION):
         reading.feed(data)
+
+
+def _is_database(path: str) -> bool:
+    with open_file(path) as file:
+        return file.read(len(MAGIC)) == MAGIC

@@ -8,6 +8,13 @@ from typing import Any, ClassVar
 from memscope.conversation.model import Branch, Entry
 
 JsonObject = Mapping[str, Any]
+_TITLE = 60
+"""Characters of a title that is made of what was said."""
+
+
+def title_from(text: str) -> str:
+    """How a text begins, on one line, as the title of what has none."""
+    return " ".join(text[: 8 * _TITLE].split())[:_TITLE]
 
 
 @dataclass

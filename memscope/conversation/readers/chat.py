@@ -9,7 +9,8 @@ from memscope.conversation.readers.json_text import as_json, sentence
 from memscope.conversation.thinking import thinking_spans
 from memscope.errors import InputError
 
-_ROLES = {role.value: role for role in Role} | {"developer": Role.SYSTEM, "function": Role.TOOL}
+ROLES = {role.value: role for role in Role} | {"developer": Role.SYSTEM, "function": Role.TOOL}
+"""Who speaks, by the names that chat messages have for it."""
 _TEXT_PARTS = ("text", "input_text", "output_text")
 
 
@@ -50,7 +51,7 @@ def read_message(message: Any) -> Entry:
         tool_calls = _tool_calls(parsed)
     except (msgspec.ValidationError, RecursionError) as error:
         raise InputError(f"{sentence(error)}.") from error
-    role = _ROLES.get(parsed.role)
+    role = ROLES.get(parsed.role)
     if role is None:
         raise InputError(f"field `role` is {parsed.role[:40]!r}; it must be system, user, assistant or tool.")
     if parsed.memory_key is not None and not parsed.memory_key.strip():

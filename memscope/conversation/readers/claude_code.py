@@ -14,6 +14,8 @@ from memscope.conversation.thinking import thinking_spans
 
 _SYNTHETIC = "<synthetic>"
 """The model that the program names where it answered by itself."""
+_TITLES = ("customTitle", "summary", "aiTitle")
+"""The fields that tell a session's title, the best one first."""
 
 
 class _Block(msgspec.Struct):
@@ -43,6 +45,8 @@ class _Record(msgspec.Struct, rename="camel"):
     logical_parent_uuid: str | None = None
     is_sidechain: bool = False
     is_api_error_message: bool = False
+    is_compact_summary: bool = False
+    is_visible_in_transcript_only: bool = False
     timestamp: str | None = None
     cwd: str | None = None
     message: _Message | None = None
@@ -50,8 +54,40 @@ class _Record(msgspec.Struct, rename="camel"):
 
     @property
     def spoken(self) -> bool:
-        """Whether this is a message of the conversation."""
-        return self.message is not None and self.type in ("user", "assistant")
+        """Whether this is a message of the conversation: the model never saw errors and what only the user is
+        shown, and did not say what the program put into its mouth."""
+        message, shown_only = self.message, self.is_visible_in_transcript_only and not self.is_compact_summary
+        if message is None or self.is_api_error_message or shown_only or message.model == _SYNTHETIC:
+            return False
+        return self.type in ("user", "assistant")
+
+    @property
+    def blocks(self) -> list[_Block]:
+        """What the message holds."""
+        content = self.message.content if self.message is not None else None
+        return [_Block(text=content)] if isinstance(content, str) else content or []
+
+    @property
+    def text(self) -> str:
+        """What was said, without thinking, calls, results and pictures."""
+        return "\n".join(block.text for block in self.blocks if block.type == "text" and block.text)
+
+    @property
+    def says(self) -> bool:
+        """Whether somebody says or calls something in it, rather than that a tool answers."""
+        return bool(self.text) or any(block.type == "tool_use" for block in self.blocks)
+
+    @property
+    def called(self) -> tuple[str, ...]:
+        """The ids of the calls in it."""
+        return tuple(block.id for block in self.blocks if block.type == "tool_use" and block.id)
+
+    @property
+    def answered(self) -> tuple[str, ...]:
+        """The ids of the calls whose results are in it."""
+        return tuple(
+            block.tool_use_id for block in self.blocks if block.type == "tool_result" and block.tool_use_id
+        )
 
 
 @dataclass(frozen=True)
@@ -63,16 +99,23 @@ class _Said:
 
 
 class ClaudeCode(Format):
-    """The live branch ends with the message that came last; side chains are read where there is nothing else,
-    as in a subagent's own file."""
+    """The live branch ends with the message that came last. A side chain, the talk of a subagent, is a branch
+    that is never live, unless there is nothing else, as in a subagent's own file.
+
+    A response comes in several lines. The results of calls made together hang on different ones of them, so
+    that some are on no path to the live end: each result is put after the message that called for it."""
 
     name: ClassVar[str] = "claude-code"
 
     def __init__(self) -> None:
         self._main: Tree[_Record] = Tree()
         self._side: Tree[_Record] = Tree()
+        self._saying: set[str] = set()
+        """The ids of the records in which somebody says or calls something."""
+        self._results: dict[str, _Record] = {}
+        """By the id of the call."""
         self._spoken = False
-        self._title = ""
+        self._titles: dict[str, str] = {}
         self._author = ""
         self._folder = ""
 
@@ -84,8 +127,8 @@ class ClaudeCode(Format):
     def add(self, record: JsonObject) -> None:
         """One line; what is no node of the tree only tells the title."""
         if not isinstance(record.get("uuid"), str):
-            title = record.get("summary") or record.get("customTitle")
-            self._title = title if isinstance(title, str) else self._title
+            told = {field: record.get(field) for field in _TITLES}
+            self._titles |= {field: title for field, title in told.items() if isinstance(title, str)}
             return
         found = msgspec.convert(record, _Record)
         parent = found.parent_uuid or found.logical_parent_uuid
@@ -93,16 +136,20 @@ class ClaudeCode(Format):
         tree.add(found.uuid, parent, found)
         self._spoken = self._spoken or (found.spoken and not found.is_sidechain)
         self._folder = found.cwd or self._folder
-        if found.message is not None and found.message.model not in (None, _SYNTHETIC):
-            self._author = found.message.model or ""
+        if found.spoken:
+            self._results |= dict.fromkeys(found.answered, found)
+            if found.says:
+                self._saying.add(found.uuid)
+            self._author = (found.message and found.message.model) or self._author
 
     def draft(self, branch: str | None = None) -> Draft:
         """The branch; the wrappers that the program puts around what it injects are not in the file."""
-        tree = self._main if self._spoken else self._side
-        forked = read_branch(tree, _entries, branch)
+        tree, aside = (self._main, self._side) if self._spoken else (self._side, Tree[_Record]())
+        apart = {tip: aside.path(leaf) for tip, leaf in aside.tips(self._saying).items()}
+        forked = read_branch(tree, self._entries, branch, self._saying, apart)
         return Draft(
             entries=forked.entries,
-            title=self._title,
+            title=next((self._titles[field] for field in _TITLES if self._titles.get(field)), ""),
             agent="Claude Code",
             author=self._author,
             folder=self._folder,
@@ -111,23 +158,43 @@ class ClaudeCode(Format):
             branch=forked.branch,
         )
 
+    def _entries(self, path: Sequence[_Record]) -> list[Entry]:
+        """A path's entries, the lines of one message as one response."""
+        entries: list[Entry] = []
+        last: str | None = None
+        context, begun = 0, False
+        for record in self._with_results(path):
+            if record.subtype == "compact_boundary" or (record.is_compact_summary and not begun):
+                context += 1
+            # a boundary and the summary after it begin one context
+            begun = record.subtype == "compact_boundary" or (begun and not record.spoken)
+            for said in _said(record):
+                entry = replace(said.entry, context=context)
+                if said.message is not None and said.message == last and entries[-1].context == context:
+                    entries[-1] = _merged(entries[-1], entry)
+                else:
+                    entries.append(entry)
+                last = said.message
+        return entries
 
-def _entries(path: Sequence[_Record]) -> list[Entry]:
-    """A path's entries, the lines of one message as one response."""
-    entries: list[Entry] = []
-    last: str | None = None
-    context = 0
-    for record in path:
-        if record.subtype == "compact_boundary":
-            context += 1
-        for said in _said(record):
-            entry = replace(said.entry, context=context)
-            if said.message is not None and said.message == last and entries[-1].context == context:
-                entries[-1] = _merged(entries[-1], entry)
-            else:
-                entries.append(entry)
-            last = said.message
-    return entries
+    def _with_results(self, path: Sequence[_Record]) -> Iterator[_Record]:
+        """A path with the results that are missing on it, each after the message that called for it."""
+        held = {id_ for record in path if record.spoken for id_ in record.answered}
+        waiting: dict[str, _Record] = {}
+        last: str | None = None
+        for record in path:
+            message = record.message.id if record.spoken and record.message is not None else None
+            if waiting and record.spoken and (message is None or message != last):
+                yield from waiting.values()
+                waiting.clear()
+            yield record
+            if record.spoken:
+                last = message
+                missing = [
+                    self._results[id_] for id_ in record.called if id_ in self._results and id_ not in held
+                ]
+                waiting |= {found.uuid: found for found in missing}
+        yield from waiting.values()
 
 
 def _merged(first: Entry, second: Entry) -> Entry:
@@ -141,11 +208,9 @@ def _said(record: _Record) -> Iterator[_Said]:
     if record.attachment is not None:
         yield from (_Said(entry) for entry in _attached(record.attachment, record.timestamp))
         return
-    message = record.message
-    if message is None or not record.spoken or record.is_api_error_message:
+    message, blocks, text = record.message, record.blocks, record.text
+    if message is None or not record.spoken:
         return
-    blocks = [_Block(text=message.content)] if isinstance(message.content, str) else message.content or []
-    text = "\n".join(block.text for block in blocks if block.type == "text" and block.text)
     if record.type == "assistant":
         calls = tuple(
             ToolCall(block.name, as_json(block.input or {}), block.id)
@@ -165,7 +230,8 @@ def _said(record: _Record) -> Iterator[_Said]:
 
 
 def _attached(attachment: JsonObject, timestamp: str | None) -> Iterator[Entry]:
-    """Memories as entries under their paths, and what hooks added as the user's."""
+    """Memories as entries under their paths; what hooks added, what the user said while the agent was at work
+    and files that he pointed at as the user's."""
     kind = attachment.get("type")
     if kind == "relevant_memories":
         held = attachment.get("memories")
@@ -177,19 +243,27 @@ def _attached(attachment: JsonObject, timestamp: str | None) -> Iterator[Entry]:
         held = [{"path": attachment.get("path"), "content": content}]
     else:
         held = None
-        if kind in ("hook_success", "hook_additional_context"):
-            added = attachment.get("content")
-            text = "\n".join(map(str, added)) if isinstance(added, list) else added
-            if isinstance(text, str) and text.strip():
-                yield Entry(Role.USER, text, timestamp=timestamp)
+        if (text := _given(kind, attachment)).strip():
+            yield Entry(Role.USER, text, timestamp=timestamp)
     for memory in held if isinstance(held, list) else []:
         path, content = (memory.get("path"), memory.get("content")) if isinstance(memory, dict) else ("", "")
         if isinstance(path, str) and path.strip() and isinstance(content, str) and content.strip():
             yield Entry(Role.USER, content, memory_key=path, timestamp=timestamp)
 
 
+def _given(kind: Any, attachment: JsonObject) -> str:
+    """The text of an attachment that holds no memories, empty if the model was not given it as it stands."""
+    content = attachment.get("content")
+    if kind in ("hook_success", "hook_additional_context"):
+        return "\n".join(map(str, content)) if isinstance(content, list) else _result(content)
+    if kind == "queued_command":
+        return _result(attachment.get("prompt"))
+    file = content.get("file") if kind == "file" and isinstance(content, dict) else None
+    return _result(file.get("content")) if isinstance(file, dict) else ""
+
+
 def _result(content: Any) -> str:
-    """A tool's result: text, or blocks of which some are text."""
+    """The text of a result: text, or blocks of which some are text."""
     if isinstance(content, list):
         texts = (block.get("text") for block in content if isinstance(block, dict))
         return "\n".join(text for text in texts if isinstance(text, str))

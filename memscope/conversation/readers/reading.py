@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from memscope.conversation.model import Conversation, Entry, Source
-from memscope.conversation.readers.base import Format
+from memscope.conversation.readers.base import Draft, Format
 from memscope.conversation.readers.json_text import is_list, is_object
 from memscope.conversation.readers.records import Formats, LeftOut, Records, read_document
 from memscope.conversation.rules import find_memories
@@ -88,26 +88,7 @@ class Reading:
         Raises InputError, one sentence that says where it broke, if there is none.
         """
         form, left_out = self._read()
-        draft = form.draft(branch)
-        if not draft.entries:
-            if left_out.error:
-                raise InputError(f"{self._name}: {left_out.error}")
-            raise InputError(f"{self._name} holds no messages; give a file with a conversation.")
-        if branch is not None and branch != draft.branch:
-            raise InputError(f"{self._name} has no branch {branch!r}; give the id of one that it has.")
-        source = Source(
-            path=self._name,
-            format=form.label,
-            title=draft.title or self._title,
-            notes=(*draft.notes, *left_out.notes()),
-            agent=draft.agent,
-            author=draft.author,
-            folder=draft.folder,
-            missing=draft.missing,
-            branches=draft.branches,
-            branch=draft.branch,
-        )
-        return build_conversation(draft.entries, source)
+        return build_draft(form.draft(branch), form.label, left_out, self._name, self._title, branch)
 
     def _read(self) -> tuple[Format, LeftOut]:
         """The format with what was read, and the lines that were not. Raises InputError."""
@@ -157,6 +138,35 @@ class Reading:
         if first.lstrip().startswith(b"[") or not is_object(second):
             return False
         return not is_object(b"\n".join(lines))
+
+
+def build_draft(
+    draft: Draft, label: str, left_out: LeftOut, name: str, title: str, branch: str | None
+) -> Conversation:
+    """What was read in a format called `label` as a conversation; `branch` is the id that was asked for, the
+    others are as in `Reading`.
+
+    Raises InputError, one sentence that says where it broke, if there is none.
+    """
+    if not draft.entries:
+        if left_out.error:
+            raise InputError(f"{name}: {left_out.error}")
+        raise InputError(f"{name} holds no messages; give a file with a conversation.")
+    if branch is not None and branch != draft.branch:
+        raise InputError(f"{name} has no branch {branch!r}; give the id of one that it has.")
+    source = Source(
+        path=name,
+        format=label,
+        title=draft.title or title,
+        notes=(*draft.notes, *left_out.notes()),
+        agent=draft.agent,
+        author=draft.author,
+        folder=draft.folder,
+        missing=draft.missing,
+        branches=draft.branches,
+        branch=draft.branch,
+    )
+    return build_conversation(draft.entries, source)
 
 
 def build_conversation(entries: Sequence[Entry], source: Source) -> Conversation:

@@ -19,9 +19,11 @@ _ODD = (msgspec.ValidationError, RecursionError, LookupError, TypeError, ValueEr
 
 
 class LeftOut:
-    """The lines that could not be read: the first ones, how many more, and half a last one."""
+    """The lines that could not be read: the first ones, how many more, and half a last one. What stands in no
+    lines is called by another `unit`."""
 
-    def __init__(self) -> None:
+    def __init__(self, unit: str = "line") -> None:
+        self._unit = unit
         self._first: list[tuple[int, str]] = []
         self._more = 0
         self._last = 0
@@ -42,16 +44,17 @@ class LeftOut:
     def error(self) -> str | None:
         """The first of them as a sentence, None if everything could be read."""
         problem = next(iter(self._first), self._half)
-        return None if problem is None else f"Line {problem[0]}: {problem[1]}."
+        return None if problem is None else f"{self._unit.capitalize()} {problem[0]}: {problem[1]}."
 
     def notes(self) -> Iterator[str]:
         """The first ones line by line, the others counted."""
+        unit = self._unit
         for line, reason in self._first:
-            yield f"line {line} was left out: {reason}"
+            yield f"{unit} {line} was left out: {reason}"
         if self._more == 1:
-            yield f"1 more line was left out, line {self._last}"
+            yield f"1 more {unit} was left out, {unit} {self._last}"
         elif self._more:
-            yield f"{self._more:,} more lines were left out, the last of them line {self._last}"
+            yield f"{self._more:,} more {unit}s were left out, the last of them {unit} {self._last}"
         if self._half is not None:
             yield f"line {self._half[0]} seems half written and was left out: {self._half[1]}"
 
@@ -178,12 +181,21 @@ def _place(records: Sequence[Any], index: int, data: bytes, document: Any) -> st
     else:
         field = next((name for name, value in document.items() if value is records), None)
         if field is None:
+            field, index = next(_holding(records[index], document), (None, index))
+        if field is None:
             return f"Record {index + 1}"
         name = f"{field}[{index}]"
     try:
         return f"Line {line_of(data, field, index)}, {name}"
     except RecursionError:
         return name
+
+
+def _holding(record: Any, document: JsonObject) -> Iterator[tuple[str, int]]:
+    """The fields of a document whose list has that object as an item, and where."""
+    for field, value in document.items():
+        if isinstance(record, dict) and isinstance(value, list):
+            yield from ((field, at) for at, item in enumerate(value) if item is record)
 
 
 def _claiming(formats: Formats, record: JsonObject) -> type[Format] | None:
