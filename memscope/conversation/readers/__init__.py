@@ -12,6 +12,7 @@ from memscope.conversation.readers.codex import Codex
 from memscope.conversation.readers.files import open_file
 from memscope.conversation.readers.gemini import Gemini
 from memscope.conversation.readers.messages import Messages
+from memscope.conversation.readers.otel import Otel
 from memscope.conversation.readers.pi import Pi
 from memscope.conversation.readers.reading import Reading, build_conversation
 from memscope.conversation.readers.sharegpt import ShareGpt
@@ -19,7 +20,7 @@ from memscope.errors import InputError
 
 __all__ = ["FORMATS", "Reading", "build_conversation", "parse_conversation", "read_conversation"]
 
-FORMATS: tuple[type[Format], ...] = (ClaudeCode, Codex, Gemini, Pi, ShareGpt, Messages)
+FORMATS: tuple[type[Format], ...] = (ClaudeCode, Codex, Gemini, Pi, Otel, ShareGpt, Messages)
 """Every format, in the order in which they are asked whether a record or a document is theirs. A new format
 is added here, and nowhere else; `Messages` stays the last, for it takes what no other claims."""
 

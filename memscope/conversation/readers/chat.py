@@ -5,11 +5,11 @@ from typing import Any
 import msgspec
 
 from memscope.conversation.model import Entry, Role, ToolCall
-from memscope.conversation.readers.json_text import as_json, sentence
+from memscope.conversation.readers.json_text import as_arguments, sentence
 from memscope.conversation.thinking import thinking_spans
 from memscope.errors import InputError
 
-_ROLES = {role.value: role for role in Role} | {"developer": Role.SYSTEM, "function": Role.TOOL}
+ROLES = {role.value: role for role in Role} | {"developer": Role.SYSTEM, "function": Role.TOOL}
 _TEXT_PARTS = ("text", "input_text", "output_text")
 
 
@@ -50,7 +50,7 @@ def read_message(message: Any) -> Entry:
         tool_calls = _tool_calls(parsed)
     except (msgspec.ValidationError, RecursionError) as error:
         raise InputError(f"{sentence(error)}.") from error
-    role = _ROLES.get(parsed.role)
+    role = ROLES.get(parsed.role)
     if role is None:
         raise InputError(f"field `role` is {parsed.role[:40]!r}; it must be system, user, assistant or tool.")
     if parsed.memory_key is not None and not parsed.memory_key.strip():
@@ -80,11 +80,5 @@ def _tool_calls(message: _Message) -> tuple[ToolCall, ...]:
     if message.function_call is not None:
         calls.append((message.function_call, None))
     return tuple(
-        ToolCall(function.name, _arguments(function.arguments), number) for function, number in calls
+        ToolCall(function.name, as_arguments(function.arguments), number) for function, number in calls
     )
-
-
-def _arguments(arguments: Any) -> str:
-    if isinstance(arguments, str):
-        return arguments
-    return "{}" if arguments is None else as_json(arguments)

@@ -68,11 +68,11 @@ def read_branch(
     chosen = branch if branch in read else list(read)[-1]
     if len(read) == 1:
         return Forked(read[chosen])
-    branches = tuple(Branch(leaf, _title(entries), len(entries)) for leaf, entries in read.items())
+    branches = tuple(Branch(leaf, branch_title(entries), len(entries)) for leaf, entries in read.items())
     return Forked(read[chosen], chosen, branches)
 
 
-def _title(entries: Sequence[Entry]) -> str:
-    """What the user said last."""
+def branch_title(entries: Sequence[Entry]) -> str:
+    """What a branch is called: what the user said last in it."""
     asked = next((entry.text for entry in reversed(entries) if entry.role is Role.USER), "")
     return " ".join(asked.split())[:_TITLE]
