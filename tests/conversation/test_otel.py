@@ -120,7 +120,8 @@ def test_records_that_were_stored_are_not_what_the_model_saw() -> None:
 def test_a_memory_that_a_message_repeats_is_noted() -> None:
     said = text("user", "I know: The user lives in Oslo. Right?")
     (note,) = read(HOME, call(2, [said], [ANSWER])).source.notes
-    assert note.startswith("1 memories stand word for word in a message too")
+    assert note.startswith("memories that also stand word for word in a message")
+    assert note.endswith(": 1")
 
 
 def test_a_rewritten_history_begins_another_context() -> None:
@@ -202,7 +203,7 @@ def test_other_choices_of_a_response_are_left_out_and_noted() -> None:
     spare = call(2, [SYSTEM, ASK], [ANSWER, text("assistant", "Bergen?")], request_choice_count=2)
     conversation = read(spare, SECOND)
     assert conversation.entries == TALK
-    assert conversation.source.notes == ("1 other choices of responses were left out",)
+    assert conversation.source.notes == ("choices of responses that were left out beside the first: 1",)
 
 
 def test_a_run_of_an_agent_counts_only_where_its_calls_are_not_recorded() -> None:
@@ -237,6 +238,8 @@ def as_otlp(value: Any) -> Json:
         return {"stringValue": value}
     if isinstance(value, int):
         return {"intValue": str(value)}
+    if isinstance(value, float):
+        return {"doubleValue": value}
     if isinstance(value, list):
         return {"arrayValue": {"values": [as_otlp(item) for item in value]}}
     return {"kvlistValue": {"values": [{"key": key, "value": as_otlp(item)} for key, item in value.items()]}}

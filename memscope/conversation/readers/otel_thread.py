@@ -89,11 +89,11 @@ class Thread:
         """What of `entries` was left out or is not as the model saw it, as far as they were merged."""
         notes = []
         if self._choices:
-            notes.append(f"{self._choices:,} other choices of responses were left out")
+            notes.append(f"choices of responses that were left out beside the first: {self._choices:,}")
         if self._repeated:
             notes.append(
-                f"{len(self._repeated):,} memories stand word for word in a message too, and stay there when "
-                "they are left out"
+                "memories that also stand word for word in a message, and stay there when they are left out: "
+                f"{len(self._repeated):,}"
             )
         if self._prompts:
             notes.append("the system prompt changed; the first one is kept in front of every context")

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from memscope.conversation.model import Conversation, Entry, Source
 from memscope.conversation.readers.base import Format
 from memscope.conversation.readers.json_text import is_list, is_object
-from memscope.conversation.readers.records import Formats, LeftOut, Records, read_document
+from memscope.conversation.readers.records import Formats, LeftOut, Records, UnknownError, read_document
+from memscope.conversation.readers.unreadable import HEAD, told_by
 from memscope.conversation.rules import find_memories
 from memscope.errors import InputError
 
@@ -27,6 +28,8 @@ class Reading:
         self._formats = formats
         self._name = name
         self._title = title
+        self._head = b""
+        """The first bytes."""
         self._half: list[bytes] = []
         """The portions of the line that is not ended."""
         self._held: list[bytes] | None = []
@@ -46,6 +49,7 @@ class Reading:
         if not data:
             return
         self._document = None
+        self._head += data[: HEAD - len(self._head)]
         *ended, rest = data.split(b"\n")
         if self._settled:
             self._settled = False
@@ -91,7 +95,9 @@ class Reading:
         draft = form.draft(branch)
         if not draft.entries:
             if left_out.error:
-                raise InputError(f"{self._name}: {left_out.error}")
+                raise self._refused(left_out.error, known=self._records.claimed)
+            if draft.notes:
+                raise InputError(f"{self._name}: {draft.notes[0]}.")
             raise InputError(f"{self._name} holds no messages; give a file with a conversation.")
         if branch is not None and branch != draft.branch:
             raise InputError(f"{self._name} has no branch {branch!r}; give the id of one that it has.")
@@ -122,8 +128,19 @@ class Reading:
             try:
                 self._document = read_document(self._formats, data)
             except InputError as error:
-                raise InputError(f"{self._name}: {error}") from error
+                raise self._refused(str(error), not isinstance(error, UnknownError)) from error
         return self._document, LeftOut()
+
+    def _refused(self, problem: str, known: bool) -> InputError:
+        """What is wrong, and what memscope reads if nothing in the file was `known` to be of a format."""
+        if (told := told_by(self._head)) is not None:
+            return InputError(f"{self._name}: {told}.")
+        if not known:
+            names = ", ".join(form.name for form in self._formats[:-1])
+            problem = problem.removesuffix(".") + (
+                f"; memscope reads chat messages in JSON or JSONL, and files of the formats {names}."
+            )
+        return InputError(f"{self._name}: {problem}")
 
     def _take(self, line: bytes) -> None:
         """The next line, ended."""
