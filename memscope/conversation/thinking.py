@@ -7,6 +7,11 @@ from memscope.conversation.model import Span
 _TAG = re.compile(r"<think>|</think>\s*")
 
 
+def as_thinking(thought: str) -> str:
+    """A thought that stands by itself in a file, as the text in front of what the agent then said."""
+    return f"<think>{_TAG.sub('', thought)}</think>\n"
+
+
 def thinking_spans(text: str) -> tuple[Span, ...]:
     """The `<think>...</think>` parts of `text`, tags and the white space after them included.
 

@@ -1,5 +1,6 @@
 """What can't be read is told in one sentence, with the line and the field where it broke."""
 
+import gzip
 import json
 import os
 import re
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memscope.conversation.model import Conversation
-from memscope.conversation.readers import read_conversation
+from memscope.conversation.readers import FORMATS, read_conversation
 from memscope.errors import InputError
 from tests.conversation.messages import LAYOUTS, Message, conversations, parse, parse_one
 
@@ -76,7 +77,9 @@ def test_a_list_without_messages_says_so(data: str) -> None:
 
 
 def test_text_that_is_not_json_is_refused_at_its_line() -> None:
-    assert re.fullmatch(r"Line 1: not valid JSON \(.*\)\.", refusal("Hello there\nHow are you\n"))
+    problem = refusal("Hello there\nHow are you\n")
+
+    assert re.fullmatch(r"Line 1: not valid JSON \(.*\); memscope reads chat messages in JSON.*\.", problem)
 
 
 def test_a_broken_json_document_names_the_line_where_it_broke() -> None:
@@ -154,8 +157,53 @@ def test_invalid_utf8_is_named_with_its_line(separator: bytes) -> None:
     assert refusal(b"[" + (b"," + separator).join([GOOD, broken]) + b"]").startswith("Line 2: byte ")
 
 
-def test_utf16_is_refused() -> None:
-    assert refusal(GOOD.decode().encode("utf-16")).startswith("Line 1: byte 0 is not UTF-8")
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (GOOD.decode().encode("utf-16"), "it is UTF-16 text; save it as UTF-8."),
+        (gzip.compress(GOOD), "it is compressed (gzip); unpack it and give what is inside."),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "it is a picture; give a file with a conversation."),
+        (b"SQLite format 3\0\x10\0", "it is an SQLite database; give a file with a conversation."),
+    ],
+)
+def test_a_file_of_a_well_known_kind_is_called_by_it(data: bytes, problem: str) -> None:
+    assert refusal(data) == problem
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (b'{"name": "app", "version": "1.0.0"}', "Line 1: the object has neither `role` nor `messages`"),
+        (b'{"level": "info"}\n{"level": "warn"}\n', "Line 1: the object has neither `role` nor `messages`"),
+        (b"[1, 2, 3]", "Line 1, message[0]: expected `object`, got `int`"),
+        (b"1\n2\n", "Line 2: not valid JSON (JSON is malformed: trailing characters (byte 3))"),
+        (b"42", "Line 1: expected a list of messages, found a number"),
+        (bytes(range(128, 256)), "Line 1: byte 0 is not UTF-8 text"),
+        (b"\0\0\0\0", "Line 1: not valid JSON (JSON is malformed: invalid character (byte 0))"),
+    ],
+)
+def test_a_file_in_which_nothing_is_known_tells_what_can_be_read(data: bytes, problem: str) -> None:
+    formats = ", ".join(form.name for form in FORMATS[:-1])
+
+    told = f"; memscope reads chat messages in JSON or JSONL, and files of the formats {formats}."
+    assert refusal(data) == problem + told
+
+
+def test_what_can_be_read_is_not_told_where_only_a_message_is_wrong() -> None:
+    for data in (b'{"role": "robot"}\n', b'[{"role": "robot"}]', b'{"role": 5, "messages": [{"role": "x"}]}'):
+        assert "memscope reads" not in refusal(data)
+
+
+def test_records_of_another_format_are_left_out_and_counted() -> None:
+    codex = b'{"type": "session_meta", "payload": {"cwd": "/"}}'
+    reply = b'{"type": "response_item", "payload": {"type": "message", "role": "user", "content": "hi"}}'
+
+    *named, rest = left_out(b"\n".join([GOOD, *[codex] * 5, GOOD, b""]), 2)
+    (other,) = left_out(b"\n".join([codex, reply, GOOD, reply, b""]), 2)
+
+    assert named[0] == "line 2 was left out: it is of the format codex, the lines before it are openai"
+    assert rest == "2 more lines were left out, the last of them line 6"
+    assert other == "line 3 was left out: it is of the format openai, the lines before it are codex"
 
 
 def test_half_a_surrogate_pair_is_not_valid_json() -> None:
@@ -227,7 +275,7 @@ def test_a_value_that_holds_no_messages_says_what_it_is(value: str) -> None:
 
 
 def test_an_object_without_role_or_messages_says_so() -> None:
-    assert refusal('{"content": "hi"}') == "Line 1: the object has neither `role` nor `messages`."
+    assert refusal('{"content": "hi"}').startswith("Line 1: the object has neither `role` nor `messages`; ")
 
 
 def test_several_conversations_in_a_file_are_refused() -> None:

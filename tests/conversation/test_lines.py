@@ -119,7 +119,7 @@ class TestFormats:
         assert [entry.text for entry in reading.conversation("a").entries] == ["one"]
         assert reading.conversation("a").source.branch == "a"
         assert len(reading.conversation().entries) == 2
-        with pytest.raises(InputError, match=r"^log has no branch 'b'; give the id of one that it has\.$"):
+        with pytest.raises(InputError, match=r"^log has no branch 'b'; it has only a \(a\)\.$"):
             reading.conversation("b")
 
 

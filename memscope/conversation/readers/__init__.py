@@ -7,14 +7,17 @@ from typing import BinaryIO
 
 from memscope.conversation.model import STANDARD_INPUT, Conversation
 from memscope.conversation.readers.base import Format
+from memscope.conversation.readers.branches import Branches
 from memscope.conversation.readers.claude_code import ClaudeCode
 from memscope.conversation.readers.codex import Codex
 from memscope.conversation.readers.files import open_file
 from memscope.conversation.readers.gemini import Gemini
 from memscope.conversation.readers.hermes import Hermes
 from memscope.conversation.readers.hermes_database import MAGIC, read_database
+from memscope.conversation.readers.langchain import LangChain
 from memscope.conversation.readers.letta import Letta
 from memscope.conversation.readers.messages import Messages
+from memscope.conversation.readers.otel import Otel
 from memscope.conversation.readers.pi import Pi
 from memscope.conversation.readers.reading import Reading, build_conversation
 from memscope.conversation.readers.sharegpt import ShareGpt
@@ -22,7 +25,19 @@ from memscope.errors import InputError
 
 __all__ = ["FORMATS", "Reading", "build_conversation", "parse_conversation", "read_conversation"]
 
-FORMATS: tuple[type[Format], ...] = (ClaudeCode, Codex, Gemini, Pi, Hermes, Letta, ShareGpt, Messages)
+FORMATS: tuple[type[Format], ...] = (
+    ClaudeCode,
+    Codex,
+    Gemini,
+    Pi,
+    Hermes,
+    Letta,
+    Otel,
+    LangChain,
+    Branches,
+    ShareGpt,
+    Messages,
+)
 """Every format, in the order in which they are asked whether a record or a document is theirs. A new format
 is added here, and nowhere else; `Messages` stays the last, for it takes what no other claims."""
 

@@ -67,6 +67,12 @@ class Format(ABC):
         only record, before anybody is asked to unpack it."""
 
     @classmethod
+    def accepts(cls, record: JsonObject) -> bool:
+        """Whether a record may stand in a file of this format although another one claims it; those that may
+        not are left out and named."""
+        return cls.claims(record)
+
+    @classmethod
     def unpack(cls, document: Any) -> list[Any] | None:
         """The records of a JSON document, None if it is not of this format. Where the list itself or the list
         in one of the document's fields is returned, what is wrong with a record is told with its line."""

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from memscope.conversation.model import Entry, Role, ToolCall
-from memscope.conversation.readers.json_text import as_json, sentence
+from memscope.conversation.readers.json_text import as_arguments, sentence
 from memscope.conversation.thinking import thinking_spans
 from memscope.errors import InputError
 
@@ -81,11 +81,5 @@ def _tool_calls(message: _Message) -> tuple[ToolCall, ...]:
     if message.function_call is not None:
         calls.append((message.function_call, None))
     return tuple(
-        ToolCall(function.name, _arguments(function.arguments), number) for function, number in calls
+        ToolCall(function.name, as_arguments(function.arguments), number) for function, number in calls
     )
-
-
-def _arguments(arguments: Any) -> str:
-    if isinstance(arguments, str):
-        return arguments
-    return "{}" if arguments is None else as_json(arguments)

@@ -86,6 +86,11 @@ class Codex(Format):
             return all(field in record for field in _OLD_HEADER)
         return record["type"] in _HEADER and isinstance(record.get("payload"), dict)
 
+    @classmethod
+    def accepts(cls, record: JsonObject) -> bool:
+        """Old rollouts hold bare items."""
+        return cls.claims(record) or record.get("type") == "message"
+
     def add(self, record: JsonObject) -> None:
         """One line; of events only the one that takes turns back is looked at."""
         payload, kind = record.get("payload"), record.get("type")

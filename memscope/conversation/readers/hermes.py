@@ -29,6 +29,11 @@ class Hermes(Format):
         return record.get("role") == _HEADER
 
     @classmethod
+    def accepts(cls, record: JsonObject) -> bool:
+        """Besides the header, messages."""
+        return "role" in record
+
+    @classmethod
     def unpack(cls, document: Any) -> list[Any] | None:
         """An object with the session's id, where it ran or when it began, and messages."""
         if "session_id" not in document or not ({"platform", "session_start"} & document.keys()):

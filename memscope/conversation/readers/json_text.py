@@ -69,6 +69,14 @@ def as_json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
+def as_arguments(value: Any) -> str:
+    """The arguments of a tool call as JSON text, which they may be already; those of a call without any are
+    an empty object."""
+    if isinstance(value, str):
+        return value
+    return "{}" if value is None else as_json(value)
+
+
 def kind(value: Any) -> str:
     """What a decoded value is, in words."""
     names = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
@@ -84,3 +92,13 @@ def sentence(error: Exception) -> str:
     if path:
         return f"field `{path.strip('.`')}`: {problem[0].lower()}{problem[1:]}"
     return problem[0].lower() + problem[1:]
+
+
+def decoded(value: Any) -> Any:
+    """A value that may be written as JSON text; text of another kind is left as it is."""
+    if not isinstance(value, str) or not value.lstrip().startswith(("[", "{")):
+        return value
+    try:
+        return decode(value.encode())
+    except BrokenError:
+        return value

@@ -5,12 +5,17 @@ from collections.abc import Sequence
 from memscope.conversation.model import Conversation, Entry, Source
 from memscope.conversation.readers.base import Draft, Format
 from memscope.conversation.readers.json_text import is_list, is_object
-from memscope.conversation.readers.records import Formats, LeftOut, Records, read_document
+from memscope.conversation.readers.records import Formats, LeftOut, Records, UnknownError, read_document
+from memscope.conversation.readers.unreadable import HEAD, told_by
 from memscope.conversation.rules import find_memories
 from memscope.errors import InputError
 
 _MARK = b"\xef\xbb\xbf"
 """The byte order mark that some editors begin a file with."""
+
+
+_LISTED = 10
+"""Branches named where one is asked for that is not there."""
 
 
 class Reading:
@@ -27,6 +32,8 @@ class Reading:
         self._formats = formats
         self._name = name
         self._title = title
+        self._head = b""
+        """The first bytes."""
         self._half: list[bytes] = []
         """The portions of the line that is not ended."""
         self._held: list[bytes] | None = []
@@ -46,6 +53,7 @@ class Reading:
         if not data:
             return
         self._document = None
+        self._head += data[: HEAD - len(self._head)]
         *ended, rest = data.split(b"\n")
         if self._settled:
             self._settled = False
@@ -88,7 +96,10 @@ class Reading:
         Raises InputError, one sentence that says where it broke, if there is none.
         """
         form, left_out = self._read()
-        return build_draft(form.draft(branch), form.label, left_out, self._name, self._title, branch)
+        draft = form.draft(branch)
+        if not draft.entries and left_out.error:
+            raise self._refused(left_out.error, known=self._records.claimed)
+        return build_draft(draft, form.label, left_out, self._name, self._title, branch)
 
     def _read(self) -> tuple[Format, LeftOut]:
         """The format with what was read, and the lines that were not. Raises InputError."""
@@ -103,8 +114,19 @@ class Reading:
             try:
                 self._document = read_document(self._formats, data)
             except InputError as error:
-                raise InputError(f"{self._name}: {error}") from error
+                raise self._refused(str(error), not isinstance(error, UnknownError)) from error
         return self._document, LeftOut()
+
+    def _refused(self, problem: str, known: bool) -> InputError:
+        """What is wrong, and what memscope reads if nothing in the file was `known` to be of a format."""
+        if (told := told_by(self._head)) is not None:
+            return InputError(f"{self._name}: {told}.")
+        if not known:
+            names = ", ".join(form.name for form in self._formats[:-1])
+            problem = problem.removesuffix(".") + (
+                f"; memscope reads chat messages in JSON or JSONL, and files of the formats {names}."
+            )
+        return InputError(f"{self._name}: {problem}")
 
     def _take(self, line: bytes) -> None:
         """The next line, ended."""
@@ -149,11 +171,14 @@ def build_draft(
     Raises InputError, one sentence that says where it broke, if there is none.
     """
     if not draft.entries:
-        if left_out.error:
-            raise InputError(f"{name}: {left_out.error}")
+        if reason := left_out.error or (draft.notes and f"{draft.notes[0]}."):
+            raise InputError(f"{name}: {reason}")
         raise InputError(f"{name} holds no messages; give a file with a conversation.")
     if branch is not None and branch != draft.branch:
-        raise InputError(f"{name} has no branch {branch!r}; give the id of one that it has.")
+        count = len(draft.branches)
+        ids = ", ".join(f"{one.id} ({one.title})" for one in draft.branches[-_LISTED:])
+        has = f"it has {count:,}, such as {ids}" if count > 1 else f"it has only {ids or 'one'}"
+        raise InputError(f"{name} has no branch {branch!r}; {has}.")
     source = Source(
         path=name,
         format=label,

@@ -18,6 +18,10 @@ _ODD = (msgspec.ValidationError, RecursionError, LookupError, TypeError, ValueEr
 """What a record of an unexpected shape makes a careless format raise."""
 
 
+class UnknownError(InputError):
+    """Nothing in a file is of any format."""
+
+
 class LeftOut:
     """The lines that could not be read: the first ones, how many more, and half a last one. What stands in no
     lines is called by another `unit`."""
@@ -84,6 +88,11 @@ class Records:
         line, data = self._alone
         return b"\n" * (line - 1) + data
 
+    @property
+    def claimed(self) -> bool:
+        """Whether a line is known to be of a format."""
+        return self._claimed
+
     def take(self, line: bytes) -> None:
         """The next line, ended."""
         self._take(line, last=False)
@@ -115,7 +124,14 @@ class Records:
                 self._unclaimed.append((self._lines, record))
             else:
                 self._begin(form)
+        elif not isinstance(record, str) and (other := self._of_another(record)) is not None:
+            record = f"it is of the format {other.name}, the lines before it are {self.format.name}"
         self._add(self._lines, record)
+
+    def _of_another(self, record: JsonObject) -> type[Format] | None:
+        """The format that a record is of, if it is not of the one at hand."""
+        other = _claiming(self._formats, record)
+        return None if other is None or self.format.accepts(record) else other
 
     def _begin(self, form: type[Format]) -> None:
         self._claimed = True
@@ -146,29 +162,34 @@ def add(form: Format, record: Any) -> None:
 
 
 def read_document(formats: Formats, data: bytes) -> Format:
-    """The format of one JSON document, with its records. Raises InputError that names line and place."""
+    """The format of one JSON document, with its records. Raises InputError that names line and place,
+    UnknownError if no format knows anything in it."""
     try:
         document = decode(data)
     except BrokenError as error:
         line = data[: error.byte].count(b"\n") + 1
-        raise InputError(f"Line {line}: {error}.") from error
+        broken = InputError if data.lstrip().startswith((b"{", b"[")) else UnknownError
+        raise broken(f"Line {line}: {error}.") from error
     if isinstance(document, dict) and (claiming := _claiming(formats, document)):
         return _read(claiming(), [document], data, document)
     for form in formats:
         records = _unpack(form, document)
         if records is not None:
-            return _read(form(), records, data, document)
+            known = any(isinstance(record, dict) and _claiming(formats, record) for record in records)
+            return _read(form(), records, data, document, InputError if known else UnknownError)
     if isinstance(document, dict):
-        return _read(formats[-1](), [document], data, document)
-    raise InputError(f"Line 1: expected a list of messages, found {kind(document)}.")
+        return _read(formats[-1](), [document], data, document, UnknownError)
+    raise UnknownError(f"Line 1: expected a list of messages, found {kind(document)}.")
 
 
-def _read(form: Format, records: Sequence[Any], data: bytes, document: Any) -> Format:
+def _read(
+    form: Format, records: Sequence[Any], data: bytes, document: Any, wrong: type[InputError] = InputError
+) -> Format:
     for index, record in enumerate(records):
         try:
             add(form, record)
         except InputError as error:
-            raise InputError(f"{_place(records, index, data, document)}: {error}") from error
+            raise wrong(f"{_place(records, index, data, document)}: {error}") from error
     return form
 
 

@@ -94,16 +94,16 @@ def read_branch(
     if not read:
         return Forked([])
     chosen = next(reversed(read))
-    branches = [Branch(tip, _title(entries), len(entries)) for tip, entries in read.items()]
+    branches = [Branch(tip, branch_title(entries), len(entries)) for tip, entries in read.items()]
     for tip, path in (aside or {}).items():
         if entries := entries_of(path):
             read[tip] = entries
-            branches.append(Branch(tip, f"side chain: {_title(entries)}", len(entries)))
+            branches.append(Branch(tip, f"side chain: {branch_title(entries)}", len(entries)))
     chosen = branch if branch in read else chosen
     return Forked(read[chosen], chosen, tuple(branches)) if len(read) > 1 else Forked(read[chosen])
 
 
-def _title(entries: Sequence[Entry]) -> str:
-    """What the user said last."""
+def branch_title(entries: Sequence[Entry]) -> str:
+    """What a branch is called: what the user said last in it."""
     said = (entry.text for entry in reversed(entries) if entry.role is Role.USER and entry.memory_key is None)
     return title_from(next(said, ""))
