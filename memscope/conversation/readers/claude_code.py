@@ -181,11 +181,11 @@ def _attached(attachment: JsonObject, timestamp: str | None) -> Iterator[Entry]:
             added = attachment.get("content")
             text = "\n".join(map(str, added)) if isinstance(added, list) else added
             if isinstance(text, str) and text.strip():
-                yield Entry(Role.USER, text, timestamp=timestamp)
+                yield Entry(Role.USER, text, timestamp=timestamp, injected=True)
     for memory in held if isinstance(held, list) else []:
         path, content = (memory.get("path"), memory.get("content")) if isinstance(memory, dict) else ("", "")
         if isinstance(path, str) and path.strip() and isinstance(content, str) and content.strip():
-            yield Entry(Role.USER, content, memory_key=path, timestamp=timestamp)
+            yield Entry(Role.USER, content, memory_key=path, timestamp=timestamp, injected=True)
 
 
 def _result(content: Any) -> str:

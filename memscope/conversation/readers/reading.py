@@ -1,12 +1,13 @@
 """One file being read: its bytes come in any portions, and give the conversation as far as they go."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from memscope.conversation.model import Conversation, Entry, Source
 from memscope.conversation.readers.base import Format
 from memscope.conversation.readers.json_text import is_list, is_object
 from memscope.conversation.readers.records import Formats, LeftOut, Records, read_document
-from memscope.conversation.rules import find_memories
+from memscope.conversation.rules import PACK, Finder, Rule
 from memscope.errors import InputError
 
 _MARK = b"\xef\xbb\xbf"
@@ -21,12 +22,13 @@ class Reading:
     is whole; a record in it that can't be read is an error, since people write such files by hand.
     """
 
-    def __init__(self, formats: Formats, name: str, title: str) -> None:
+    def __init__(self, formats: Formats, name: str, title: str, rules: Sequence[Rule] = PACK) -> None:
         """`formats` in the order in which they are asked, the last one taking what nobody claims. `name`
-        stands in front of what is wrong, `title` is used where the file gives none."""
+        stands in front of what is wrong, `title` is used where the file gives none, `rules` find memories."""
         self._formats = formats
         self._name = name
         self._title = title
+        self._finder = Finder(rules)
         self._half: list[bytes] = []
         """The portions of the line that is not ended."""
         self._held: list[bytes] | None = []
@@ -107,7 +109,7 @@ class Reading:
             branches=draft.branches,
             branch=draft.branch,
         )
-        return build_conversation(draft.entries, source)
+        return build_conversation(draft.entries, source, self._finder)
 
     def _read(self) -> tuple[Format, LeftOut]:
         """The format with what was read, and the lines that were not. Raises InputError."""
@@ -159,6 +161,10 @@ class Reading:
         return not is_object(b"\n".join(lines))
 
 
-def build_conversation(entries: Sequence[Entry], source: Source) -> Conversation:
-    """Entries with the memories that are found in them."""
-    return Conversation(tuple(entries), find_memories(entries), source)
+def build_conversation(
+    entries: Sequence[Entry], source: Source, finder: Finder | None = None
+) -> Conversation:
+    """Entries with the memories that are found in them, by memscope's own rules if no finder is given."""
+    finder = finder or Finder(PACK)
+    memories = finder.find(entries)
+    return Conversation(tuple(entries), memories, replace(source, notes=(*source.notes, *finder.notes)))
