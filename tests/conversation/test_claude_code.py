@@ -46,7 +46,7 @@ def read(*records: dict[str, Any], branch: str | None = None) -> Conversation:
 def test_the_lines_of_one_message_are_one_response() -> None:
     assert read(*TALK).entries == (
         Entry(Role.USER, "Where do I live?"),
-        Entry(Role.USER, "Lives in Lyon.", memory_key="/m/city.md"),
+        Entry(Role.USER, "Lives in Lyon.", memory_key="/m/city.md", injected=True),
         Entry(Role.ASSISTANT, "Let me look.", tool_calls=(ToolCall("Bash", '{"command":"ls"}', "t1"),)),
         Entry(Role.TOOL, "a.txt", tool_call_id="t1"),
         Entry(Role.ASSISTANT, "In Lyon."),

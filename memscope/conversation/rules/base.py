@@ -50,6 +50,11 @@ def text_key(block: str, text: str) -> str:
     return f"{block}#{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
+def says_something(text: str) -> bool:
+    """Whether there is more in a text than white space and the signs that set memories apart."""
+    return bool(text.strip("§ \t\r\n"))
+
+
 def given_key(value: object) -> str:
     """A text or a number from JSON as a key, without what UTF-8 can't hold; empty if it can't be one."""
     if isinstance(value, str) or type(value) is int:

@@ -5,14 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from memscope.conversation.model import Role, Span
-from memscope.conversation.rules.base import Found, Passage, text_key, trimmed
+from memscope.conversation.rules.base import Found, Passage, says_something, text_key, trimmed
 from memscope.conversation.rules.items import (
     Item,
     Split,
     split_files,
     split_labelled,
     split_list,
-    split_nothing,
     split_sections,
 )
 from memscope.conversation.rules.markdown import FENCE, TICKS, Code
@@ -75,7 +74,7 @@ class _Block:
     rule: str
     body: Span
     span: Span
-    split: Split
+    split: Split = split_list
     key: str = ""
     """Of a block that is one memory with a key of its own."""
 
@@ -90,14 +89,17 @@ class Blocks:
         """The items of every block. A block with one item or none is left out as a whole."""
         text = passage.text
         for block in _blocks(passage):
+            if block.key:
+                yield Found(block.key, block.body, block.span, block.rule)
+                continue
             items: list[Item] = block.split(text, block.body, block.name)
             inner = items[0][1] if items else trimmed(text, block.body.start, block.body.end)
             said = text[inner.start : inner.end]
             if len(items) > 1:
                 yield from (Found(key, inner, span, block.rule) for key, inner, span in items)
-            elif items or block.key:
-                yield Found(block.key or items[0][0], inner, block.span, block.rule)
-            elif said:
+            elif items:
+                yield Found(items[0][0], inner, block.span, block.rule)
+            elif says_something(said):
                 yield Found(text_key(block.name, said), inner, block.span, block.rule)
 
 
@@ -152,11 +154,7 @@ class _Ends:
         """The block that begins here, if it ends anywhere."""
         if opening["attributes"] is not None:
             key = _key(opening["attributes"])
-            return (
-                self._enclosed(opening, "memory", "memory tag", "</memory>", split_nothing, key)
-                if key
-                else None
-            )
+            return self._enclosed(opening, "memory", "memory tag", "</memory>", key=key) if key else None
         if tag := opening["tag"]:
             return self._enclosed(opening, tag, f"{tag} tag", f"</{tag}>", _TAGS[tag])
         if opening["hermes"]:
@@ -170,7 +168,7 @@ class _Ends:
         if opening["agents"]:
             folder = (opening["folder"] or "").strip()
             key = f"{folder.rstrip('/')}/AGENTS.md" if folder else "AGENTS.md"
-            return self._enclosed(opening, key, "AGENTS.md", "</INSTRUCTIONS>", split_nothing, key)
+            return self._enclosed(opening, key, "AGENTS.md", "</INSTRUCTIONS>", key=key)
         return None
 
     def after(self, closing: str, position: int) -> tuple[int, int] | None:
@@ -184,7 +182,13 @@ class _Ends:
         return start, start + len(closing)
 
     def _enclosed(
-        self, opening: re.Match[str], name: str, rule: str, closing: str, split: Split, key: str = ""
+        self,
+        opening: re.Match[str],
+        name: str,
+        rule: str,
+        closing: str,
+        split: Split = split_list,
+        key: str = "",
     ) -> _Block | None:
         close = self.after(closing, opening.end())
         if close is None:
@@ -194,7 +198,7 @@ class _Ends:
 
     def _open_ended(self, opening: re.Match[str], name: str, rule: str, end: int | None) -> _Block:
         end = len(self._text) if end is None else end
-        return _Block(name, rule, Span(opening.end(), end), Span(opening.start(), end), split_list)
+        return _Block(name, rule, Span(opening.end(), end), Span(opening.start(), end))
 
     def _context(self, opening: re.Match[str]) -> _Block | None:
         """Up to a blank line, another heading or a tag."""

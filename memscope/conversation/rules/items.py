@@ -38,24 +38,15 @@ def split_list(text: str, body: Span, block: str) -> list[Item]:
     part = text[body.start : body.end]
     signs = list(_SIGN.finditer(part))
     if signs:
-        starts = [0, *(sign.end() for sign in signs)]
-        ends = [*(sign.start() for sign in signs), len(part)]
-        reaches = [*starts[1:], len(part)]
-        parts = list(zip(starts, ends, reaches, strict=True))
-        return list(
-            _items(text, body.start, ((start, start, end, reach) for start, end, reach in parts), block)
-        )
+        starts, ends = [0, *(sign.end() for sign in signs)], [*(sign.start() for sign in signs), len(part)]
+        cut = zip(starts, starts, ends, [*starts[1:], len(part)], strict=True)
+        return list(_items(text, body.start, cut, block))
     return _split_marked(text, body, block, _MARK)
 
 
 def split_sections(text: str, body: Span, block: str) -> list[Item]:
     """Items that begin with second-level headings."""
     return _split_marked(text, body, block, _SECTION)
-
-
-def split_nothing(text: str, body: Span, block: str) -> list[Item]:
-    """The block has no items: it is one memory."""
-    return []
 
 
 def split_labelled(text: str, body: Span, block: str) -> list[Item]:

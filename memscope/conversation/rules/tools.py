@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from memscope.conversation.model import Role, Span
-from memscope.conversation.rules.base import Found, Passage, given_key, text_key, trimmed
+from memscope.conversation.rules.base import Found, Passage, given_key, says_something, text_key, trimmed
 from memscope.conversation.rules.items import split_list
 from memscope.conversation.rules.json_spans import Node, documents, elements, left_out, member
 
@@ -75,7 +75,7 @@ class ToolResults:
         items = split_list(text, Span(0, len(text)), block)
         if items:
             yield from (Found(key, inner, span, self.name) for key, inner, span in items)
-        else:
+        elif says_something(text):
             inner = trimmed(text, 0, len(text))
             yield Found(text_key(block, text[inner.start : inner.end]), inner, Span(0, len(text)), self.name)
 
