@@ -1,6 +1,7 @@
 """Applying rules to a conversation: each text once, and what every rule promises of any text."""
 
 import json
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -78,6 +79,19 @@ def test_a_file_that_grows_is_read_by_the_rules_given(recording: Recording) -> N
 
     assert [memory.key for memory in reading.conversation().memories] == ["one", "two"]
     assert [passage.text for passage in recording.shown] == ["one", "two"]
+
+
+def test_a_long_conversation_is_read_in_a_moment() -> None:
+    roles = [Role.SYSTEM, Role.USER, Role.TOOL, Role.ASSISTANT]
+    said = "the <b>quick</b> `brown` # fox = jumps\n" * 250
+    entries = [Entry(roles[number % 4], f"{said}{number}") for number in range(4000)]
+    finder = Finder(PACK)
+    began = time.process_time()
+
+    finder.find(entries)
+    finder.find(entries)
+
+    assert time.process_time() - began < 1
 
 
 def test_whole_entries_are_told_apart_by_who_marked_them() -> None:
