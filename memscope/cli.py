@@ -99,8 +99,9 @@ def open_(path: str, auto: bool, branch: str | None, metric: str | None, **score
     if path in ("demo", "-"):
         return _show(_open_session(path, branch, metric, scorer), keys_from_terminal=path == "-")
     from memscope.conversation.follow import Follower
+    from memscope.conversation.rules import load_rules
 
-    follower = Follower(path, branch)
+    follower = Follower(path, branch, load_rules())
     session = _session(follower.open(), metric, scorer)
     return _show(session, follower, auto=auto)
 
@@ -194,6 +195,32 @@ def export(path: str, target: str, branch: str | None, metric: str | None, fresh
 
 
 @cli.command()
+@click.option("--memories", "path", required=True, metavar="PATH", help="List the memories found in a file.")
+@click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
+@_branch
+def sessions(path: str, as_json: bool, branch: str | None) -> int:
+    """What memscope finds in conversation files, without scoring."""
+    from memscope.documents import encoded
+    from memscope.memories_report import memories_document, memories_report
+    from memscope.text import printable
+
+    conversation = _read(path, branch)
+    if as_json:
+        click.echo(encoded(memories_document(conversation)), nl=False)
+        return 0
+    for note in conversation.source.notes:
+        click.echo(printable(note), err=True)
+    if conversation.memories:
+        width = shutil.get_terminal_size((120, 24)).columns
+        click.echo(memories_report(conversation, width), nl=False)
+    else:
+        from memscope.conversation.rules import HOW_TO_MARK
+
+        click.echo(printable(f"{conversation.source.path} holds no memories. {HOW_TO_MARK}"), err=True)
+    return 0
+
+
+@cli.command()
 @_scorer_options
 def check(**scorer: Any) -> int:
     """Try a scorer, by default the embedded model, and say what it can do."""
@@ -265,13 +292,18 @@ def _wrote(session: "Session", target: str) -> None:
 
 def _open_session(path: str, branch: str | None, metric: str | None, scorer: dict[str, Any]) -> "Session":
     """A session over the conversation in a file, in standard input (`-`), or over the one of the demo."""
+    return _session(_read(path, branch), metric, scorer)
+
+
+def _read(path: str, branch: str | None) -> "Conversation":
     from memscope.conversation.readers import read_conversation
+    from memscope.conversation.rules import load_rules
 
     if path == "demo":
         from memscope.demo import demo_path
 
         path = str(demo_path())
-    return _session(read_conversation(path, branch), metric, scorer)
+    return read_conversation(path, branch, load_rules())
 
 
 def _session(conversation: "Conversation", metric: str | None, scorer: dict[str, Any]) -> "Session":

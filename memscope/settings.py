@@ -50,6 +50,14 @@ def setting(name: str, default: str | None = None) -> str | None:
     return default if value is None else value
 
 
+def configured(name: str) -> Any:
+    """What the configuration file holds under a name, as TOML gives it; None if nothing.
+
+    Raises InputError if the file is damaged.
+    """
+    return _configuration().get(name)
+
+
 def scorer_choice(**flags: Any) -> ScorerChoice:
     """The choice of a scorer: `flags` that are not None first, then settings of the same names (`kind` is the
     setting `scorer`).

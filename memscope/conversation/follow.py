@@ -4,6 +4,7 @@ import hashlib
 import os
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -11,6 +12,7 @@ from typing import BinaryIO
 from memscope.conversation.model import Conversation
 from memscope.conversation.readers import FORMATS, Reading
 from memscope.conversation.readers.files import open_file
+from memscope.conversation.rules import PACK, Rule
 from memscope.errors import InputError
 
 _PORTION = 1 << 20
@@ -44,10 +46,12 @@ class Follower:
     unless the last 4 kB that were read differ.
     """
 
-    def __init__(self, path: str, branch: str | None = None) -> None:
-        """`branch` is the id of the branch to follow, None the live one, whichever that is at each look."""
+    def __init__(self, path: str, branch: str | None = None, rules: Sequence[Rule] = PACK) -> None:
+        """`branch` is the id of the branch to follow, None the live one, whichever that is at each look;
+        memories are found by `rules`."""
         self.path = path
         self.branch = branch
+        self._rules = rules
         self.problem = ""
         """Why the file can't be read just now, one sentence; empty if it can."""
         self._name = os.fsencode(path).decode("utf-8", "replace")
@@ -92,7 +96,7 @@ class Follower:
 
     def _begin(self) -> None:
         """Read the file from its start."""
-        self._reading = Reading(FORMATS, self._name, Path(self._name).stem)
+        self._reading = Reading(FORMATS, self._name, Path(self._name).stem, self._rules)
         self._offset = 0
         self._front = hashlib.blake2b()
         self._end = b""

@@ -43,6 +43,7 @@ class Entry:
     `thinking` lists the `<think>` parts of `text` (tags and the white space after them included), which
     are context but never scored. `context` numbers the contexts that compactions and resets cut a
     conversation into, rising; an entry `kept` from the context before is not a response a second time.
+    What a program put in the user's place is `injected`.
     """
 
     role: Role
@@ -55,6 +56,7 @@ class Entry:
     timestamp: str | None = None
     context: int = 0
     kept: bool = False
+    injected: bool = False
 
     @property
     def said(self) -> str:
@@ -76,12 +78,14 @@ class Entry:
 class Place:
     """Where a memory stands: a whole entry, or the characters `span` of one.
 
-    `inner` is the part of the entry's text that says the memory, without the tags around it.
+    `inner` is the part of the entry's text that says the memory, without the tags around it; `rule` names
+    what it was known by.
     """
 
     entry: int
     inner: Span
     span: Span | None = None
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ def read(*records: dict[str, Any], branch: str | None = None) -> Conversation:
 def test_the_lines_of_one_message_are_one_response() -> None:
     assert read(*TALK).entries == (
         Entry(Role.USER, "Where do I live?"),
-        Entry(Role.USER, "Lives in Lyon.", memory_key="/m/city.md"),
+        Entry(Role.USER, "Lives in Lyon.", memory_key="/m/city.md", injected=True),
         Entry(Role.ASSISTANT, "Let me look.", tool_calls=(ToolCall("Bash", '{"command":"ls"}', "t1"),)),
         Entry(Role.TOOL, "a.txt", tool_call_id="t1"),
         Entry(Role.ASSISTANT, "In Lyon."),
@@ -205,3 +205,18 @@ def test_a_line_that_comes_twice_counts_once() -> None:
 
 def test_it_holds_to_what_every_format_promises() -> None:
     check_format([json.dumps(record).encode() for record in TALK[1:]])
+
+
+def test_what_a_hook_added_is_injected_and_its_tags_count_anywhere() -> None:
+    added = "Session began.\n<relevant-memories>\n- [id: city] Lyon\n- [id: tea] Tea\n</relevant-memories>"
+    hooks = [
+        node("h1", "u1", "attachment", attachment={"type": "hook_success", "content": added}),
+        node("h2", "h1", "attachment", attachment={"type": "hook_additional_context", "content": [added]}),
+    ]
+    conversation = read(TALK[1], *hooks)
+
+    assert [entry.injected for entry in conversation.entries] == [False, True, True]
+    assert [(memory.key, memory.entries) for memory in conversation.memories] == [
+        ("city", (1, 2)),
+        ("tea", (1, 2)),
+    ]

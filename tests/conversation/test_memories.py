@@ -21,7 +21,8 @@ def test_an_entry_with_a_key_is_one_memory_whatever_its_role() -> None:
     entries = [Entry(role, "Lives in Lyon.", memory_key=f"as {role}") for role in Role]
 
     assert find_memories(entries) == tuple(
-        Memory(f"as {role}", (Place(index, Span(0, 14)),)) for index, role in enumerate(Role)
+        Memory(f"as {role}", (Place(index, Span(0, 14), rule="memory_key"),))
+        for index, role in enumerate(Role)
     )
 
 
@@ -37,9 +38,10 @@ def test_a_tag_marks_its_extent_and_the_text_inside() -> None:
     assert text[place.inner.start : place.inner.end] == "Lives in Lyon."
 
 
-@pytest.mark.parametrize("role", [Role.SYSTEM, Role.TOOL])
-def test_tags_count_anywhere_in_what_the_program_wrote(role: Role) -> None:
-    assert keys(f'x {TAG} y <memory key="b">z</memory>', role) == ["home/city", "b"]
+@pytest.mark.parametrize(("role", "injected"), [(Role.SYSTEM, False), (Role.USER, True)])
+def test_tags_count_anywhere_in_what_the_program_wrote(role: Role, injected: bool) -> None:
+    entry = Entry(role, f'x {TAG} y <memory key="b">z</memory>', injected=injected)
+    assert [memory.key for memory in find_memories([entry])] == ["home/city", "b"]
 
 
 @pytest.mark.parametrize(
@@ -52,8 +54,46 @@ def test_tags_count_anywhere_in_what_the_program_wrote(role: Role) -> None:
         (f"<memory>x</memory>{TAG}", []),
     ],
 )
-def test_a_users_tags_count_only_at_the_start(text: str, found: list[str]) -> None:
-    assert keys(text, Role.USER) == found
+@pytest.mark.parametrize("role", [Role.USER, Role.TOOL])
+def test_the_tags_of_users_and_tools_count_only_at_the_start(text: str, found: list[str], role: Role) -> None:
+    assert keys(text, role) == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Mark it so: `{TAG}`",
+        f"``x ` {TAG}``",
+        f"```\n{TAG}\n```",
+        f"~~~ xml\n```\n{TAG}\n~~~~",
+        f"  ```md\n{TAG}\n```\n",
+    ],
+)
+def test_a_tag_in_code_is_quoted(text: str) -> None:
+    assert keys(text) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"`x` {TAG} `y`",
+        f"a ` alone {TAG}",
+        f"a ` alone\n{TAG} ` b",
+        f"```\nx\n```\n{TAG}\n```\ny\n```",
+        f"```\nnever closed\n{TAG}",
+        f"{TAG}\n```",
+    ],
+)
+def test_code_beside_a_tag_does_not_quote_it(text: str) -> None:
+    assert keys(text) == ["home/city"]
+
+
+def test_code_inside_a_memory_does_not_quote_what_follows() -> None:
+    assert keys(f"<memory key=a>```\nx</memory>\n{TAG}\n<memory key=b>\n```</memory>") == [
+        "a",
+        "home/city",
+        "b",
+    ]
 
 
 def test_what_the_agent_says_holds_no_memory() -> None:

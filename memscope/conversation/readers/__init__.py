@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,6 +22,7 @@ from memscope.conversation.readers.otel import Otel
 from memscope.conversation.readers.pi import Pi
 from memscope.conversation.readers.reading import Reading, build_conversation
 from memscope.conversation.readers.sharegpt import ShareGpt
+from memscope.conversation.rules import PACK, Rule
 from memscope.errors import InputError
 
 __all__ = ["FORMATS", "Reading", "build_conversation", "parse_conversation", "read_conversation"]
@@ -45,19 +47,20 @@ _PORTION = 1 << 20
 """Bytes that are read of a file at once."""
 
 
-def read_conversation(path: str, branch: str | None = None) -> Conversation:
+def read_conversation(path: str, branch: str | None = None, rules: Sequence[Rule] = PACK) -> Conversation:
     """Read the file `path`, or standard input for `-`; the file is only ever read. Of a conversation that
-    forks the live branch, or the one with the id `branch`. An SQLite database can only be read by its path.
+    forks the live branch, or the one with the id `branch`; memories are found
+    by `rules`. An SQLite database can only be read by its path.
 
     Raises InputError, one sentence that says where it broke.
     """
     name = STANDARD_INPUT if path == "-" else os.fsencode(path).decode("utf-8", "replace")
-    reading = Reading(FORMATS, name, STANDARD_INPUT if path == "-" else Path(name).stem)
+    reading = Reading(FORMATS, name, STANDARD_INPUT if path == "-" else Path(name).stem, rules)
     try:
         if path == "-":
             _feed(reading, sys.stdin.buffer)
         elif _is_database(path):
-            return read_database(Path(path), name, branch)
+            return read_database(Path(path), name, branch, rules)
         else:
             with open_file(path) as file:
                 _feed(reading, file)
@@ -68,12 +71,14 @@ def read_conversation(path: str, branch: str | None = None) -> Conversation:
     return reading.conversation(branch)
 
 
-def parse_conversation(data: bytes, name: str, title: str, branch: str | None = None) -> Conversation:
+def parse_conversation(
+    data: bytes, name: str, title: str, branch: str | None = None, rules: Sequence[Rule] = PACK
+) -> Conversation:
     """Build a conversation from a file's bytes; `name` stands in front of what is wrong with them.
 
     Raises InputError.
     """
-    reading = Reading(FORMATS, name, title)
+    reading = Reading(FORMATS, name, title, rules)
     reading.feed(data)
     reading.finish()
     return reading.conversation(branch)

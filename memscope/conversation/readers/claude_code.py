@@ -16,6 +16,7 @@ _SYNTHETIC = "<synthetic>"
 """The model that the program names where it answered by itself."""
 _TITLES = ("customTitle", "summary", "aiTitle")
 """The fields that tell a session's title, the best one first."""
+_HOOKS = ("hook_success", "hook_additional_context")
 
 
 class _Block(msgspec.Struct):
@@ -244,17 +245,17 @@ def _attached(attachment: JsonObject, timestamp: str | None) -> Iterator[Entry]:
     else:
         held = None
         if (text := _given(kind, attachment)).strip():
-            yield Entry(Role.USER, text, timestamp=timestamp)
+            yield Entry(Role.USER, text, timestamp=timestamp, injected=kind in _HOOKS)
     for memory in held if isinstance(held, list) else []:
         path, content = (memory.get("path"), memory.get("content")) if isinstance(memory, dict) else ("", "")
         if isinstance(path, str) and path.strip() and isinstance(content, str) and content.strip():
-            yield Entry(Role.USER, content, memory_key=path, timestamp=timestamp)
+            yield Entry(Role.USER, content, memory_key=path, timestamp=timestamp, injected=True)
 
 
 def _given(kind: Any, attachment: JsonObject) -> str:
     """The text of an attachment that holds no memories, empty if the model was not given it as it stands."""
     content = attachment.get("content")
-    if kind in ("hook_success", "hook_additional_context"):
+    if kind in _HOOKS:
         return "\n".join(map(str, content)) if isinstance(content, list) else _result(content)
     if kind == "queued_command":
         return _result(attachment.get("prompt"))

@@ -2,7 +2,7 @@
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from memscope.conversation.readers.hermes import Hermes
 from memscope.conversation.readers.json_text import BrokenError, decode
 from memscope.conversation.readers.reading import build_draft
 from memscope.conversation.readers.records import LeftOut, add
+from memscope.conversation.rules import PACK, Finder, Rule
 from memscope.errors import InputError
 
 # stamina logs every retry; with no handler of its own that would be printed over the screen
@@ -149,16 +150,18 @@ def list_sessions(path: Path) -> tuple[StoredSession, ...]:
     return _ask(path, str(path), _Database.sessions)
 
 
-def read_database(path: Path, name: str, branch: str | None = None) -> Conversation:
+def read_database(
+    path: Path, name: str, branch: str | None = None, rules: Sequence[Rule] = PACK
+) -> Conversation:
     """The session that changed last, or the one with the id `branch`; the sessions are the conversation's
-    branches. `name` stands in front of what is wrong.
+    branches. `name` stands in front of what is wrong; memories are found by `rules`.
 
     Raises InputError, one sentence, as `list_sessions` does or if there is no such session.
     """
-    return _ask(path, name, lambda database: _read(database, name, branch))
+    return _ask(path, name, lambda database: _read(database, name, branch, Finder(rules)))
 
 
-def _read(database: _Database, name: str, branch: str | None) -> Conversation:
+def _read(database: _Database, name: str, branch: str | None, finder: Finder) -> Conversation:
     sessions = database.sessions()
     if not sessions:
         raise InputError(f"{name} holds no messages; give a file with a conversation.")
@@ -175,7 +178,7 @@ def _read(database: _Database, name: str, branch: str | None) -> Conversation:
     draft.branch = chosen.id
     if inactive := database.inactive(chosen.id):
         draft.notes.append(f"messages passed over, as they were taken back or summed up: {inactive:,}")
-    return build_draft(draft, form.label, left_out, name, chosen.id, branch)
+    return build_draft(draft, form.label, left_out, name, chosen.id, branch, finder)
 
 
 def _message(row: dict[str, Any]) -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """One file being read: its bytes come in any portions, and give the conversation as far as they go."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from memscope.conversation.model import Conversation, Entry, Source
 from memscope.conversation.readers.base import Draft, Format
 from memscope.conversation.readers.json_text import is_list, is_object
 from memscope.conversation.readers.records import Formats, LeftOut, Records, UnknownError, read_document
 from memscope.conversation.readers.unreadable import HEAD, told_by
-from memscope.conversation.rules import find_memories
+from memscope.conversation.rules import PACK, Finder, Rule
 from memscope.errors import InputError
 
 _MARK = b"\xef\xbb\xbf"
@@ -26,12 +27,13 @@ class Reading:
     is whole; a record in it that can't be read is an error, since people write such files by hand.
     """
 
-    def __init__(self, formats: Formats, name: str, title: str) -> None:
+    def __init__(self, formats: Formats, name: str, title: str, rules: Sequence[Rule] = PACK) -> None:
         """`formats` in the order in which they are asked, the last one taking what nobody claims. `name`
-        stands in front of what is wrong, `title` is used where the file gives none."""
+        stands in front of what is wrong, `title` is used where the file gives none, `rules` find memories."""
         self._formats = formats
         self._name = name
         self._title = title
+        self._finder = Finder(rules)
         self._head = b""
         """The first bytes."""
         self._half: list[bytes] = []
@@ -99,7 +101,7 @@ class Reading:
         draft = form.draft(branch)
         if not draft.entries and left_out.error:
             raise self._refused(left_out.error, known=self._records.claimed)
-        return build_draft(draft, form.label, left_out, self._name, self._title, branch)
+        return build_draft(draft, form.label, left_out, self._name, self._title, branch, self._finder)
 
     def _read(self) -> tuple[Format, LeftOut]:
         """The format with what was read, and the lines that were not. Raises InputError."""
@@ -163,7 +165,7 @@ class Reading:
 
 
 def build_draft(
-    draft: Draft, label: str, left_out: LeftOut, name: str, title: str, branch: str | None
+    draft: Draft, label: str, left_out: LeftOut, name: str, title: str, branch: str | None, finder: Finder
 ) -> Conversation:
     """What was read in a format called `label` as a conversation; `branch` is the id that was asked for, the
     others are as in `Reading`.
@@ -191,9 +193,13 @@ def build_draft(
         branches=draft.branches,
         branch=draft.branch,
     )
-    return build_conversation(draft.entries, source)
+    return build_conversation(draft.entries, source, finder)
 
 
-def build_conversation(entries: Sequence[Entry], source: Source) -> Conversation:
-    """Entries with the memories that are found in them."""
-    return Conversation(tuple(entries), find_memories(entries), source)
+def build_conversation(
+    entries: Sequence[Entry], source: Source, finder: Finder | None = None
+) -> Conversation:
+    """Entries with the memories that are found in them, by memscope's own rules if no finder is given."""
+    finder = finder or Finder(PACK)
+    memories = finder.find(entries)
+    return Conversation(tuple(entries), memories, replace(source, notes=(*source.notes, *finder.notes)))
