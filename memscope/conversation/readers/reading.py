@@ -90,6 +90,14 @@ class Reading:
         form, left_out = self._read()
         return build_draft(form.draft(branch), form.label, left_out, self._name, self._title, branch)
 
+    def draft(self) -> tuple[Format, Draft]:
+        """The format and what the bytes so far tell, even if they hold no message.
+
+        Raises InputError, one sentence that says where it broke.
+        """
+        form, _ = self._read()
+        return form, form.draft()
+
     def _read(self) -> tuple[Format, LeftOut]:
         """The format with what was read, and the lines that were not. Raises InputError."""
         data = self._records.document
