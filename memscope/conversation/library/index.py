@@ -11,8 +11,8 @@ from memscope.conversation.readers import FORMATS
 from memscope.database import Database
 
 _TABLE = """CREATE TABLE IF NOT EXISTS sessions (
-    path BLOB NOT NULL, branch TEXT NOT NULL, stamp TEXT NOT NULL,
-    format TEXT NOT NULL, agent TEXT NOT NULL, title TEXT NOT NULL, folder TEXT NOT NULL, author TEXT NOT NULL,
+    path BLOB NOT NULL, branch TEXT NOT NULL, stamp TEXT NOT NULL, format TEXT NOT NULL,
+    agent TEXT NOT NULL, title TEXT NOT NULL, folder TEXT NOT NULL, author TEXT NOT NULL,
     modified REAL NOT NULL, size INTEGER NOT NULL, entries INTEGER, memories INTEGER, responses INTEGER,
     problem TEXT NOT NULL, PRIMARY KEY (path, branch)
 ) WITHOUT ROWID"""
