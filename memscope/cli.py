@@ -194,6 +194,31 @@ def export(path: str, target: str, branch: str | None, metric: str | None, fresh
 
 
 @cli.command()
+@click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
+@click.option("--subagents", is_flag=True, help="In the table, also sessions that are parts of others.")
+def sessions(as_json: bool, subagents: bool) -> int:
+    """The sessions that agents left on this machine, newest first.
+
+    Read-only and local: session files are never written to, and nothing of them leaves this machine.
+    """
+    import time
+
+    from memscope.sessions_command import find_sessions
+
+    found = find_sessions(Path.cwd())
+    if as_json:
+        click.echo(found.document(), nl=False)
+    elif found.here or found.elsewhere:
+        width = shutil.get_terminal_size((120, 24)).columns
+        click.echo(found.table(time.time(), width, subagents=subagents), nl=False)
+    else:
+        click.echo(
+            "No session was found; `session_folders` in the settings says where else to look.", err=True
+        )
+    return 0
+
+
+@cli.command()
 @_scorer_options
 def check(**scorer: Any) -> int:
     """Try a scorer, by default the embedded model, and say what it can do."""
