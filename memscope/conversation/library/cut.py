@@ -3,16 +3,19 @@
 import re
 
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{},:]|"', re.DOTALL)
+_TEXT = re.compile(
+    rb'"(?:[^"\\]++|\\[^u]|\\u(?![dD][89abAB])[0-9a-fA-F]{4}|\\u[dD][89abAB]..\\u[0-9a-fA-F]{4})*+', re.DOTALL
+)
+"""The longest part of a text that ends with a whole character, as far as escapes go."""
 _DEEP = 200
-_HALF_ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{0,3})?\Z")
 _CLOSING = {b"{": b"}", b"[": b"]"}
 
 
 def completed(data: bytes) -> bytes:
     """The beginning of a JSON value with what is open closed; half a key, number or word is left out, half a
     text is kept. What is no JSON stays as it is, or becomes some that is not."""
-    closing, end, before = b"", 0, b""  # `before` is the sign that the next value or key follows
-    whole = b""  # what closes everything that is open at `end`
+    closing, before = b"", b""
+    end, whole = 0, b""  # where the last value or bracket ended, and what closes all that was open there
     for token in _TOKEN.finditer(data):
         sign = token[0]
         if sign in _CLOSING:
@@ -29,21 +32,13 @@ def completed(data: bytes) -> bytes:
             end, whole = token.start(), closing
         elif sign == b'"':  # not closed
             if before == b":" or (closing.startswith(b"]") and before in (b"[", b",")):
-                return _whole_text(data[: token.start()], data[token.start() :]) + closing
+                return data[: token.start()] + _kept(data, token.start()) + b'"' + closing
             break
         before = sign
     return data[:end] + whole
 
 
-def _whole_text(before: bytes, text: bytes) -> bytes:
-    text = _without_half_escape(text).decode("utf-8", "ignore").encode()
-    return before + text + b'"'
-
-
-def _without_half_escape(text: bytes) -> bytes:
-    half = _HALF_ESCAPE.search(text, max(0, len(text) - 6))
-    if half is None:
-        return text
-    # an even number of backslashes in front escape each other
-    run = len(text[: half.start()]) - len(text[: half.start()].rstrip(b"\\"))
-    return text if run % 2 else text[: half.start()]
+def _kept(data: bytes, start: int) -> bytes:
+    """The text that begins at `start`, without half a character at its end."""
+    text = _TEXT.match(data, start)
+    return b"" if text is None else text[0].decode("utf-8", "ignore").encode()

@@ -26,8 +26,8 @@ class Needle:
         self._plain = words.casefold()
         self._pattern = re.compile(b"".join(map(_either, words)))
         # quick to look for, and in no file written otherwise
-        self._sure = max(re.findall(r"[a-z0-9]*", words.lower()), key=len).encode()
-        self._overlap = 12 * len(words) + 64
+        self._sure = max(re.findall(r"[A-Za-z0-9]*", words), key=len).lower().encode()
+        self._overlap = 18 * len(words) + 64
 
     def in_text(self, text: str) -> bool:
         """Whether it stands in a text."""

@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from memscope.conversation.library.listed import clean
 from memscope.conversation.model import Entry, Role
 
-_BEGINNING = 20_000
-"""Characters of a message that are looked at."""
 _REQUEST = "## My request for Codex:"
 """What an editor's context ends with; the request follows."""
 # Texts come from strangers: each pattern takes time linear in the text's length.
@@ -23,7 +21,7 @@ def first_said(entries: Iterable[Entry]) -> str:
     """How the first thing that the user said begins, on one line: without what programs put in front of it,
     unless they put there everything. Empty if nothing was said."""
     texts = [
-        entry.text[:_BEGINNING]
+        entry.text
         for entry in entries
         if entry.role is Role.USER and entry.memory_key is None and not entry.kept
     ]
@@ -34,17 +32,17 @@ def first_said(entries: Iterable[Entry]) -> str:
 def spoken(text: str) -> str:
     """A user's message without the tagged blocks and wrappers that programs begin it with; empty if that is
     all of it."""
-    before, request, after = text.partition(_REQUEST)
+    _, request, after = text.partition(_REQUEST)
     if request:
         return after
-    if match := _INSTRUCTIONS.match(before):
-        before = before[match.end() :]
-    elif _INJECTED.match(before):
+    instructions = _INSTRUCTIONS.match(text)
+    if instructions is None and _INJECTED.match(text):
         return ""
-    while match := _TAGGED.match(before):
-        closing = f"</{match['tag']}>"
-        end = before.find(closing, match.end())
-        if end < 0:  # the block is longer than what is looked at, or this is no block
-            return "" if len(before) > _BEGINNING // 2 else before
-        before = before[end + len(closing) :]
-    return before
+    at = instructions.end() if instructions else 0
+    while tag := _TAGGED.match(text, at):
+        closing = f"</{tag['tag']}>"
+        end = text.find(closing, tag.end())
+        if end < 0:
+            return "" if instructions else text[at:]
+        at = end + len(closing)
+    return text[at:]
