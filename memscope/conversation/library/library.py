@@ -9,7 +9,7 @@ from threading import Event
 
 from memscope.conversation.library.heads import look, read_ends, with_counts
 from memscope.conversation.library.index import Index, stamp
-from memscope.conversation.library.listed import Listed, text_of, valid
+from memscope.conversation.library.listed import Listed, text_of
 from memscope.conversation.library.places import Found, Place, walk
 from memscope.conversation.library.preview import Preview, preview
 from memscope.conversation.library.search import search
@@ -34,7 +34,7 @@ class Library:
         self._index = Index(index)
         self._places = tuple(places)
         self._folder = folder
-        self._here = {os.path.normpath(folder), os.path.realpath(folder)}
+        self._here = {text_of(os.path.normpath(folder)), text_of(os.path.realpath(folder))}
 
     def scan(self, stop: Event) -> Iterator[list[Listed]]:
         """All sessions in batches, those of the newest files first; no more of them once `stop` is set."""
@@ -144,8 +144,8 @@ def _shown(file: Found, sessions: Iterable[Listed]) -> Iterator[Listed]:
             yield replace(
                 listed,
                 agent=place.agent or listed.agent,
-                title=listed.title or valid(os.path.splitext(listed.name)[0]),
-                folder=listed.folder or ("" if place.agent else os.path.dirname(listed.path)),
+                title=listed.title or os.path.splitext(listed.name)[0],
+                folder=listed.folder or ("" if place.agent else text_of(os.path.dirname(listed.path))),
                 subagent=bool(place.subagents) and fnmatch(listed.name, place.subagents),
             )
 

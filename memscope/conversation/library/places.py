@@ -10,6 +10,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from threading import Event
 
+from memscope.conversation.library.listed import text_of
 from memscope.settings import session_folders
 
 _SKIPPED = frozenset(
@@ -83,39 +84,55 @@ def walk(place: Place, walked: set[tuple[int, int]], notes: list[str], stop: Eve
     while folders:
         path, depth = folders.popleft()
         try:
-            entries = _entries(path, walked)
+            if not _is_new(path, walked):
+                continue
+            entries = os.scandir(path)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, ValueError) as error:
             if place.agent or depth == 0:
-                notes.append(f"The folder {path} can't be read: {_reason(error)}.")
+                notes.append(f"The folder {text_of(path)} can't be read: {_reason(error)}.")
             continue
-        for entry in entries:
-            if stop.is_set():
-                return
-            if left == 0 or (until is not None and time.monotonic() > until):
-                notes.append(f"Only a part of {place.folder} was looked through, for it holds much.")
-                return
-            try:
-                if entry.is_dir():
+        with entries:
+            for entry in entries:
+                if stop.is_set():
+                    return
+                if left == 0 or (until is not None and time.monotonic() > until):
+                    where = text_of(str(place.folder))
+                    notes.append(f"Only a part of {where} was looked through, for it holds much.")
+                    return
+                if _is_folder(entry):
                     if depth < place.depth and entry.name not in _SKIPPED:
                         folders.append((entry.path, depth + 1))
-                elif any(fnmatch(entry.name, pattern) for pattern in place.names):
-                    status = entry.stat()
-                    if stat.S_ISREG(status.st_mode):
-                        left = None if left is None else left - 1
-                        yield Found(entry.path, status, place)
-            except OSError:  # it is gone, or a link that leads nowhere
-                continue
+                elif (status := _wanted(entry, place)) is not None:
+                    left = None if left is None else left - 1
+                    yield Found(entry.path, status, place)
 
 
-def _entries(path: str, walked: set[tuple[int, int]]) -> Iterator[os.DirEntry[str]]:
-    """A folder's entries; none if it was walked before. Raises OSError."""
+def _is_new(path: str, walked: set[tuple[int, int]]) -> bool:
+    """Whether a folder was not walked before; from now on it was. Raises OSError."""
     status = os.stat(path)
-    if (status.st_dev, status.st_ino) in walked:
-        return iter(())
+    known = len(walked)
     walked.add((status.st_dev, status.st_ino))
-    return os.scandir(path)
+    return len(walked) > known
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads around
+        return False
+
+
+def _wanted(entry: os.DirEntry[str], place: Place) -> os.stat_result | None:
+    """What the system says of an ordinary file with one of a place's names; None for anything else."""
+    if not any(fnmatch(entry.name, pattern) for pattern in place.names):
+        return None
+    try:
+        status = entry.stat()
+    except OSError:  # it is gone, or a link that leads nowhere
+        return None
+    return status if stat.S_ISREG(status.st_mode) else None
 
 
 def _reason(error: Exception) -> str:

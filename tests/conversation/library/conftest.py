@@ -3,13 +3,14 @@
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from memscope.conversation.library import Library, Listed, places
+from memscope.conversation.library import library as module
+from memscope.conversation.library.heads import Ends, read_ends
 
 Record = dict[str, Any]
 NOW = 1_800_000_000
@@ -48,7 +49,7 @@ class Machine:
 
 
 @pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """A machine without any session."""
     for name in (
         "CLAUDE_CONFIG_DIR",
@@ -68,12 +69,9 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The paths of the session files that are opened from now on."""
-    from memscope.conversation.library import library as module
-
     paths: list[str] = []
-    read_ends: Callable[[str], Any] = module.read_ends
 
-    def watched(path: str) -> Any:
+    def watched(path: str) -> Ends:
         paths.append(path)
         return read_ends(path)
 
