@@ -208,7 +208,7 @@ def sessions(as_json: bool, subagents: bool) -> int:
     found = find_sessions(Path.cwd())
     if as_json:
         click.echo(found.document(), nl=False)
-    elif found.here or found.elsewhere:
+    elif found.rows:
         width = shutil.get_terminal_size((120, 24)).columns
         click.echo(found.table(time.time(), width, subagents=subagents), nl=False)
     else:

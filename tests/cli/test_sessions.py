@@ -8,6 +8,7 @@ import pytest
 
 from tests.cli.conftest import Run, assert_sentence, document
 from tests.conversation.library.conftest import Machine, chat, lines, long_talk, machine, talk
+from tests.scorers_fake import HashScorer
 
 __all__ = ["machine"]
 
@@ -62,6 +63,7 @@ def test_json_has_every_field_and_null_for_what_is_not_known(run: Run, machine: 
                 "problem": None,
                 "subagent": False,
                 "here": True,
+                "run": None,
             }
         ],
         "notes": [],
@@ -91,6 +93,20 @@ def test_counting_ends_after_its_time(run: Run, machine: Machine, monkeypatch: p
     monkeypatch.setattr("memscope.sessions_command._COUNTED_SECONDS", -1.0)
     outcome = run("sessions")
     assert "? marks what is not counted yet" in outcome.out
+
+
+def test_the_newest_scoring_is_shown(run: Run, machine: Machine, scorer: HashScorer) -> None:
+    memory = {"role": "system", "content": "Lives in Oslo.", "memory_key": "home/city"}
+    path = lines(machine.here / "log.jsonl", [memory, *chat("Where do I live?", "In Oslo.")])
+    assert "strongest memory" not in run("sessions").out
+    matrix = document(run("score", path, "--json", "-"))
+    (session,) = document(run("sessions", "--json"))["sessions"]
+    weight = matrix["memories"][0]["weight"]
+    assert session["run"].pop("began") > "2026"
+    assert session["run"] == {"metric": "signed", "strongest": "home/city", "weight": weight}
+    header, _, row = rows(run("sessions").out)
+    assert header[-4:-2] == ["scored", "strongest memory"]
+    assert row[-4:-2] == ["just now", f"{weight:.2f} home/city"]
 
 
 def test_subagents_are_told_and_shown_if_asked_for(run: Run, machine: Machine) -> None:
