@@ -129,7 +129,11 @@ def find_sessions(folder: Path) -> Sessions:
 
 def _count_in(found: list[Listed], library: Library, activities: Activities) -> None:
     """Count in the small ones, those of the current directory first, as far as the time allows."""
-    small = [at for at, each in enumerate(found) if not each.counted and each.size <= _COUNTED_SIZE]
+    small = [
+        at
+        for at, each in enumerate(found)
+        if not each.counted and (each.branch or each.size <= _COUNTED_SIZE)
+    ]
     small.sort(key=lambda at: not library.is_here(found[at]))
     until = time.monotonic() + _COUNTED_SECONDS
     if small:

@@ -78,7 +78,6 @@ def with_counts(listed: Listed, conversation: Conversation) -> Listed:
         entries=len(conversation.entries),
         memories=len(conversation.memories),
         responses=len(conversation.responses),
-        problem="",
     )
 
 

@@ -22,7 +22,7 @@ _FIELDS = (
 )
 _COLUMNS = ", ".join(("path", "branch", "stamp", *_FIELDS))
 _MARKS = ", ".join("?" * (3 + len(_FIELDS)))
-_COUNTS = ("entries", "memories", "responses", "problem")
+_COUNTS = ("entries", "memories", "responses")
 _BATCH = 500
 """Paths a query may name; SQLite's oldest limit is 999."""
 _READERS = zlib.crc32(repr((1, [form.name for form in FORMATS])).encode())

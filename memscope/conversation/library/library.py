@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
@@ -9,11 +10,14 @@ from threading import Event
 
 from memscope.conversation.library.heads import look, read_ends, with_counts
 from memscope.conversation.library.index import Index, stamp
-from memscope.conversation.library.listed import Listed, text_of
-from memscope.conversation.library.places import Found, Place, walk
+from memscope.conversation.library.listed import Listed, clean, text_of, valid
+from memscope.conversation.library.places import DATABASE, Found, Place, walk
 from memscope.conversation.library.preview import Preview, preview
 from memscope.conversation.library.search import search
+from memscope.conversation.library.titles import spoken
 from memscope.conversation.readers import read_conversation
+from memscope.conversation.readers.hermes import Hermes
+from memscope.conversation.readers.hermes_database import list_sessions
 from memscope.errors import InputError
 
 COUNTABLE = 256_000_000
@@ -66,27 +70,29 @@ class Library:
 
         Raises InputError, one sentence, if there is none.
         """
-        for batch in self.scan(stop):
-            for listed in batch:
-                if self.is_here(listed) and not (listed.subagent or listed.problem):
-                    return listed
+        newest: Listed | None = None
+        for listed in (each for batch in self.scan(stop) for each in batch):
+            # those of a file with many sessions may be older than the file
+            if newest is not None and not listed.branch and listed.modified <= newest.modified:
+                break
+            if self.is_here(listed) and not (listed.subagent or listed.problem):
+                newest = max(newest or listed, listed, key=lambda each: each.modified)
+        if newest is not None:
+            return newest
         where = text_of(str(self._folder))
         raise InputError(f"No session in {where} was found; `memscope sessions` lists those elsewhere.")
 
     def count(self, listed: Listed) -> Listed:
         """A session with what is in it counted, or with the `problem` that kept it from being; as it is, if
         its file is larger than COUNTABLE. What was counted is remembered until the file changes."""
-        if listed.counted or listed.size > COUNTABLE:
+        if listed.counted or (listed.size > COUNTABLE and not listed.branch):
             return listed
         try:
-            seen = stamp(os.stat(listed.path))
+            seen = _stamp(listed.path, os.stat(listed.path))
             conversation = read_conversation(listed.path, listed.branch or None)
-        except (OSError, ValueError) as error:
-            return replace(listed, problem=_unopened(listed, error))
-        except InputError as error:
-            counted = replace(listed, problem=str(error))
-        else:
-            counted = with_counts(listed, conversation)
+        except (InputError, OSError, ValueError) as error:
+            return replace(listed, problem=_problem(listed, error))
+        counted = with_counts(listed, conversation)
         self._index.put_counts(counted, seen)
         return counted
 
@@ -117,7 +123,7 @@ class Library:
 
     def _look_at(self, batch: Sequence[Found]) -> tuple[dict[str, list[Listed]], dict[str, list[Listed]]]:
         """The sessions in files by path: those known from before, and those looked at now."""
-        stamps = {file.path: stamp(file.status) for file in batch}
+        stamps = {file.path: _stamp(file.path, file.status) for file in batch}
         known = self._index.get(stamps)
         new: dict[str, list[Listed]] = {}
         passing: dict[str, list[Listed]] = {}
@@ -126,14 +132,44 @@ class Library:
                 continue
             listed = Listed(file.path, modified=file.status.st_mtime, size=file.status.st_size)
             try:
-                new[file.path] = [look(listed, read_ends(file.path))]
+                new[file.path] = _sessions_in(listed)
             except FileNotFoundError:
                 continue
-            except (OSError, ValueError) as error:  # may be another time: not remembered
-                passing[file.path] = [replace(listed, problem=_unopened(listed, error))]
+            except (InputError, OSError, ValueError) as error:  # may be another time: not remembered
+                passing[file.path] = [replace(listed, problem=_problem(listed, error))]
         if new:
             self._index.put(new, stamps)
         return known | passing, new
+
+
+def _sessions_in(listed: Listed) -> list[Listed]:
+    """The sessions in a file of which nothing is known yet. Raises OSError, for a database InputError."""
+    if not listed.path.endswith(DATABASE):
+        return [look(listed, read_ends(listed.path))]
+    stored = list_sessions(Path(listed.path))
+    if not stored:
+        return [replace(listed, problem=f"{listed.name} holds no messages.")]
+    return [
+        replace(
+            listed,
+            branch=valid(each.id),
+            format=Hermes.name,
+            title=clean(spoken(each.title)) or clean(each.title),
+            folder=valid(each.folder),
+            author=clean(each.model),
+            modified=each.modified or listed.modified,
+        )
+        for each in stored
+    ]
+
+
+def _stamp(path: str, status: os.stat_result) -> str:
+    """A file's stamp; what a program has not written into its database yet stands in a log beside it."""
+    if path.endswith(DATABASE):
+        with suppress(OSError):
+            log = os.stat(f"{path}-wal")
+            return stamp(status, log) if log.st_size else stamp(status)
+    return stamp(status)
 
 
 def _shown(file: Found, sessions: Iterable[Listed]) -> Iterator[Listed]:
@@ -150,6 +186,8 @@ def _shown(file: Found, sessions: Iterable[Listed]) -> Iterator[Listed]:
             )
 
 
-def _unopened(listed: Listed, error: Exception) -> str:
+def _problem(listed: Listed, error: Exception) -> str:
+    if isinstance(error, InputError):
+        return valid(str(error))
     reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
     return f"{listed.name} can't be read: {reason}."

@@ -20,6 +20,8 @@ _SKIPPED = frozenset(
 """Folders that hold programs' files, not sessions."""
 _ANY = ("*.jsonl", "*.json", "*.af")
 _DEPTH = 32
+DATABASE = ".db"
+"""How the name of an SQLite database ends, in which Hermes keeps its sessions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def places(folder: Path) -> tuple[Place, ...]:
         Place(openclaw, "OpenClaw", ("*.jsonl",), depth=3),
         Place(pi, "pi", ("*.jsonl",)),
         Place(hermes / "sessions", "Hermes", ("*.json", "*.jsonl"), depth=2),
-        Place(hermes, "Hermes", ("state.db",), depth=0),
+        Place(hermes, "Hermes", (f"state{DATABASE}",), depth=0),
         *(Place(chosen) for chosen in session_folders()),
         Place(folder, depth=3, files=2_000, seconds=2.0),
     )
