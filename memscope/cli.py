@@ -195,28 +195,31 @@ def export(path: str, target: str, branch: str | None, metric: str | None, fresh
 
 
 @cli.command()
-@click.option("--memories", "path", required=True, metavar="PATH", help="List the memories found in a file.")
+@click.option("--memories", "path", metavar="PATH", help="List the memories found in a file instead.")
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
+@click.option("--subagents", is_flag=True, help="In the table, also sessions that are parts of others.")
 @_branch
-def sessions(path: str, as_json: bool, branch: str | None) -> int:
-    """What memscope finds in conversation files, without scoring."""
-    from memscope.documents import encoded
-    from memscope.memories_report import memories_document, memories_report
-    from memscope.text import printable
+def sessions(path: str | None, as_json: bool, subagents: bool, branch: str | None) -> int:
+    """The sessions that agents left on this machine, newest first.
 
-    conversation = _read(path, branch)
+    Read-only and local: session files are never written to, and nothing of them leaves this machine.
+    """
+    import time
+
+    from memscope.sessions_command import find_sessions
+
+    if path is not None:
+        return _list_memories(_read(path, branch), as_json)
+    found = find_sessions(Path.cwd())
     if as_json:
-        click.echo(encoded(memories_document(conversation)), nl=False)
-        return 0
-    for note in conversation.source.notes:
-        click.echo(printable(note), err=True)
-    if conversation.memories:
+        click.echo(found.document(), nl=False)
+    elif found.rows:
         width = shutil.get_terminal_size((120, 24)).columns
-        click.echo(memories_report(conversation, width), nl=False)
+        click.echo(found.table(time.time(), width, subagents=subagents), nl=False)
     else:
-        from memscope.conversation.rules import HOW_TO_MARK
-
-        click.echo(printable(f"{conversation.source.path} holds no memories. {HOW_TO_MARK}"), err=True)
+        click.echo(
+            "No session was found; `session_folders` in the settings says where else to look.", err=True
+        )
     return 0
 
 
@@ -280,6 +283,25 @@ def list_() -> None:
         click.echo("No model is installed; `memscope model pull` fetches the embedded one.", err=True)
     for one in models:
         click.echo(f"{one_line(one.name)}  {one_line(str(one.folder))}  {one.size / 1e6:,.0f} MB")
+
+
+def _list_memories(conversation: "Conversation", as_json: bool) -> int:
+    from memscope.conversation.rules import HOW_TO_MARK
+    from memscope.documents import encoded
+    from memscope.memories_report import memories_document, memories_report
+    from memscope.text import printable
+
+    if as_json:
+        click.echo(encoded(memories_document(conversation)), nl=False)
+        return 0
+    for note in conversation.source.notes:
+        click.echo(printable(note), err=True)
+    if conversation.memories:
+        width = shutil.get_terminal_size((120, 24)).columns
+        click.echo(memories_report(conversation, width), nl=False)
+    else:
+        click.echo(printable(f"{conversation.source.path} holds no memories. {HOW_TO_MARK}"), err=True)
+    return 0
 
 
 def _wrote(session: "Session", target: str) -> None:

@@ -141,6 +141,14 @@ def cache_dir() -> Path:
         raise InputError(f"The cache folder {chosen} has no home folder to stand in.") from error
 
 
+def session_folders() -> tuple[Path, ...]:
+    """The setting `session_folders`: where else to look for sessions. Raises InputError."""
+    chosen = _configuration().get("session_folders", [])
+    if not isinstance(chosen, list) or not all(isinstance(one, str) and one.strip() for one in chosen):
+        raise InputError(f"{config_path()}: `session_folders` must be a list of folders, each of them text.")
+    return tuple(Path(os.path.expanduser(one)) for one in chosen)
+
+
 def _value(name: str) -> Any:
     """`MEMSCOPE_<NAME>` if it is set, else what the configuration file holds."""
     return os.environ.get(f"MEMSCOPE_{name.upper()}") or _configuration().get(name)

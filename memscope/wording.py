@@ -40,7 +40,9 @@ def seconds_of(text: str, name: str) -> float:
 
 
 def age(seconds: float) -> str:
-    """How long ago: `just now`, `5 min ago`, `3 h ago`, `2 d ago`."""
+    """How long ago: `just now`, `5 min ago`, `3 h ago`, `2 d ago`; `in the future` where a clock is wrong."""
+    if seconds < -60:
+        return "in the future"
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:
             return f"{seconds // size:.0f} {unit} ago"

@@ -1,75 +1,159 @@
-"""`memscope sessions --memories`: which memories memscope finds in a file, and by what rule."""
+"""`memscope sessions`: every session on this machine as a table or as JSON."""
 
-import json
+import os
+import time
 from pathlib import Path
 
-from tests.cli.conftest import Run
+import pytest
+
+from tests.cli.conftest import Run, assert_sentence, document
+from tests.conversation.library.conftest import Machine, chat, lines, long_talk, machine, talk
+from tests.scorers_fake import HashScorer
+
+__all__ = ["machine"]
+
+NASTY = "\x1b]0;owned\x07\x1b[2J\x9b31m[/red]\u202e"
 
 
-def write(path: Path, *entries: dict[str, str]) -> Path:
-    path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
-    return path
+def rows(text: str) -> list[list[str]]:
+    """The table's cells."""
+    return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in text.splitlines()]
 
 
-def marked(tmp_path: Path) -> Path:
-    return write(
-        tmp_path / "talk.jsonl",
-        {"role": "system", "content": "Know: <memory key='home/city'>Lives in\n\x1b[31mLyon.</memory>"},
-        {"role": "user", "content": "Allergic to peanuts.", "memory_key": "diet"},
-        {"role": "assistant", "content": "Hi."},
-        {"role": "user", "content": "Moved.", "memory_key": "home/city"},
-    )
+def now(path: Path, seconds: float) -> None:
+    """Let a file have changed so many seconds ago."""
+    os.utime(path, (time.time() - seconds,) * 2)
 
 
-def test_every_place_is_a_line_with_key_place_rule_and_text(run: Run, tmp_path: Path) -> None:
-    outcome = run("sessions", "--memories", marked(tmp_path))
-
+def test_those_of_the_current_directory_stand_on_top(run: Run, machine: Machine) -> None:
+    now(machine.claude("a.jsonl", talk("Fix the test", "Done")), 5)
+    now(lines(machine.here / "log.jsonl", chat("Plan a trip", "Where to?")), 7300)
+    outcome = run("sessions")
+    where = "~/.claude/projects/-work/a.jsonl"
     assert outcome.status == 0
-    assert [line.split(maxsplit=4) for line in outcome.out.splitlines()] == [
-        ["memory", "entry", "role", "characters", "rule        text"],
-        ["home/city", "0", "system", "6-58", "memory tag  Lives in ␛[31mLyon."],
-        ["home/city", "3", "user", "0-6", "memory_key  Moved."],
-        ["diet", "1", "user", "0-20", "memory_key  Allergic to peanuts."],
+    assert rows(outcome.out) == [
+        ["title", "agent", "project", "age", "entries", "memories", "responses", "format", "path"],
+        ["In this folder"],
+        ["Plan a trip", "here", "2 h ago", "2", "0", "1", "native", "log.jsonl"],
+        ["Elsewhere"],
+        ["Fix the test", "Claude Code", "app", "just now", "2", "0", "1", "claude-code", where],
     ]
-    assert len({line.index(word) for line, word in zip(
-        outcome.out.splitlines(), ("text", "Lives", "Moved", "Allergic"), strict=True
-    )}) == 1  # fmt: skip
+    assert "✓ looking for sessions (complete)" in outcome.err
 
 
-def test_json_holds_the_same(run: Run, tmp_path: Path) -> None:
-    document = json.loads(run("sessions", "--memories", marked(tmp_path), "--json").out)
-
-    assert document["schema"] == "memscope.memories/1"
-    assert [memory["key"] for memory in document["memories"]] == ["home/city", "diet"]
-    assert document["memories"][0]["places"][0] == {
-        "entry": 0,
-        "role": "system",
-        "span": [6, 58],
-        "inner": [30, 49],
-        "rule": "memory tag",
-        "beginning": "Lives in ␛[31mLyon.",
+def test_json_has_every_field_and_null_for_what_is_not_known(run: Run, machine: Machine) -> None:
+    path = lines(machine.here / "log.jsonl", chat("Plan a trip", "Where to?"))
+    found = document(run("sessions", "--json"))
+    assert found == {
+        "schema": "memscope.sessions/1",
+        "sessions": [
+            {
+                "path": str(path),
+                "branch": None,
+                "format": "native",
+                "agent": None,
+                "title": "Plan a trip",
+                "folder": str(machine.here),
+                "author": None,
+                "modified": "2027-01-15T08:00:00Z",
+                "size": path.stat().st_size,
+                "entries": 2,
+                "memories": 0,
+                "responses": 1,
+                "problem": None,
+                "subagent": False,
+                "here": True,
+                "run": None,
+            }
+        ],
+        "notes": [],
     }
 
 
-def test_a_file_without_memories_says_how_to_mark_them(run: Run, tmp_path: Path) -> None:
-    path = write(tmp_path / "talk.jsonl", {"role": "user", "content": "Hi"})
-    outcome = run("sessions", "--memories", path)
+def test_json_is_newest_first_wherever_they_are(run: Run, machine: Machine) -> None:
+    lines(machine.here / "log.jsonl", chat("Old", "Hello"), age=9)
+    machine.claude("a.jsonl", talk("New", "Hello"), age=1)
+    assert [each["title"] for each in document(run("sessions", "--json"))["sessions"]] == ["New", "Old"]
 
+
+def test_small_sessions_are_counted_and_large_ones_are_not(
+    run: Run, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = long_talk("Hi")
+    machine.claude("a.jsonl", records)
+    monkeypatch.setattr("memscope.sessions_command._COUNTED_SIZE", 300_000)
+    assert document(run("sessions", "--json"))["sessions"][0]["entries"] is None
+    assert rows(run("sessions").out)[2][4:7] == ["?", "?", "?"]
+    monkeypatch.setattr("memscope.sessions_command._COUNTED_SIZE", 4_000_000)
+    assert document(run("sessions", "--json"))["sessions"][0]["entries"] == len(records)
+
+
+def test_counting_ends_after_its_time(run: Run, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.claude("a.jsonl", long_talk("Hi"))
+    monkeypatch.setattr("memscope.sessions_command._COUNTED_SECONDS", -1.0)
+    outcome = run("sessions")
+    assert "? marks what is not counted yet" in outcome.out
+
+
+def test_the_newest_scoring_is_shown(run: Run, machine: Machine, scorer: HashScorer) -> None:
+    memory = {"role": "system", "content": "Lives in Oslo.", "memory_key": "home/city"}
+    path = lines(machine.here / "log.jsonl", [memory, *chat("Where do I live?", "In Oslo.")])
+    assert "strongest memory" not in run("sessions").out
+    matrix = document(run("score", path, "--json", "-"))
+    (session,) = document(run("sessions", "--json"))["sessions"]
+    weight = matrix["memories"][0]["weight"]
+    assert session["run"].pop("began") > "2026"
+    assert session["run"] == {"metric": "signed", "strongest": "home/city", "weight": weight}
+    header, _, row = rows(run("sessions").out)
+    assert header[-4:-2] == ["scored", "strongest memory"]
+    assert row[-4:-2] == ["just now", f"{weight:.2f} home/city"]
+
+
+def test_subagents_are_told_and_shown_if_asked_for(run: Run, machine: Machine) -> None:
+    machine.claude("a.jsonl", talk("Hi", "Hello"))
+    machine.claude("a/subagents/agent-b.jsonl", talk("Look around", "Done"))
+    outcome = run("sessions")
+    assert "Look around" not in outcome.out
+    assert "1 session of a subagent is not shown; --subagents shows them all." in outcome.out
+    assert "Look around" in run("sessions", "--subagents").out
+    assert [each["subagent"] for each in document(run("sessions", "--json"))["sessions"]] == [False, True]
+
+
+def test_what_can_not_be_read_says_why(run: Run, machine: Machine) -> None:
+    machine.claude("a.jsonl", [])
+    (_, _, row) = rows(run("sessions").out)
+    assert row[0].startswith("! a.jsonl is empty")
+    assert row[-4:-1] == ["-", "-", "-"]
+
+
+def test_a_clock_that_was_wrong_gives_no_negative_age(run: Run, machine: Machine) -> None:
+    now(machine.claude("a.jsonl", talk("Hi", "Hello")), -1e6)
+    assert rows(run("sessions").out)[2][3] == "in the future"
+
+
+def test_nothing_that_a_session_says_reaches_the_terminal(run: Run, machine: Machine) -> None:
+    machine.claude(f"a{NASTY}\n.jsonl", talk(f"Hi{NASTY}", "Hello", cwd=f"/work/{NASTY}\n"))
+    path = lines(machine.here / "x.jsonl", chat("Hi", "Hello"))
+    os.rename(path, os.fsencode(path) + b"\xff.jsonl")
+    outcome = run("sessions")
+    assert outcome.status == 0
+    assert len(outcome.out.splitlines()) == 5
+    assert not set(outcome.out.replace("\n", "")) & set(NASTY[0] + "\x07\x9b\u202e")
+    assert len(document(run("sessions", "--json"))["sessions"]) == 2
+
+
+def test_no_session_is_said_in_a_sentence(run: Run, machine: Machine) -> None:
+    outcome = run("sessions")
     assert (outcome.status, outcome.out) == (0, "")
-    assert "holds no memories." in outcome.err
-    assert "memory_key" in outcome.err
+    assert "No session was found; `session_folders` in the settings says where else to look." in outcome.err
 
 
-def test_the_users_rules_are_applied_and_a_bad_one_refused(run: Run, tmp_path: Path) -> None:
-    config = tmp_path / "config" / "memscope" / "config.toml"
-    config.parent.mkdir(parents=True)
-    path = write(tmp_path / "talk.jsonl", {"role": "user", "content": "Fact: Lives in Lyon."})
+def test_settings_that_can_not_be_read_are_a_sentence(run: Run, machine: Machine, tmp_path: Path) -> None:
+    configuration = tmp_path / "config" / "memscope" / "config.toml"
+    configuration.parent.mkdir(parents=True)
+    configuration.write_text("session_folders = 7\n")
+    assert_sentence(run("sessions"), 2, "`session_folders` must be a list of folders")
 
-    config.write_text("memory_rules = [{name = 'facts', pattern = 'Fact: (?P<text>.*)'}]")
-    assert " facts  Lives in Lyon." in run("sessions", "--memories", path).out
 
-    config.write_text("memory_rules = [{name = 'facts', pattern = 'Fact: .*'}]")
-    for command in (["sessions", "--memories"], ["score"]):
-        outcome = run(*command, path)
-        assert outcome.status == 2
-        assert f"{config}: memory rule 'facts' has a `pattern` without" in outcome.err
+def test_the_help_says_that_it_is_read_only_and_local(run: Run) -> None:
+    assert "Read-only and local" in run("sessions", "--help").out

@@ -103,6 +103,14 @@ class Reading:
             raise self._refused(left_out.error, known=self._records.claimed)
         return build_draft(draft, form.label, left_out, self._name, self._title, branch, self._finder)
 
+    def draft(self) -> tuple[Format, Draft]:
+        """The format and what the bytes so far tell, even if they hold no message.
+
+        Raises InputError, one sentence that says where it broke.
+        """
+        form, _ = self._read()
+        return form, form.draft()
+
     def _read(self) -> tuple[Format, LeftOut]:
         """The format with what was read, and the lines that were not. Raises InputError."""
         data = self._records.document
