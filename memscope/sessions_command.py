@@ -17,7 +17,8 @@ from memscope.conversation.rules import load_rules
 from memscope.database import FILE
 from memscope.ledger import stamp
 from memscope.progress import show_progress
-from memscope.scoring.runs import RunInfo, Runs
+from memscope.scoring.runs import Runs
+from memscope.session_rows import Row, rows_of
 from memscope.settings import cache_dir
 from memscope.text import cells, fit, one_line
 from memscope.wording import age
@@ -72,15 +73,6 @@ class SessionsDocument(msgspec.Struct):
 
 
 @dataclass(frozen=True)
-class Row:
-    """A session, whether it is of the current directory, and its newest run."""
-
-    listed: Listed
-    here: bool
-    run: RunInfo | None
-
-
-@dataclass(frozen=True)
 class Sessions:
     """The sessions that were found, newest first; `folder` is the current directory."""
 
@@ -122,12 +114,11 @@ def find_sessions(folder: Path) -> Sessions:
                     found += batch
                     activity.advance(len(batch))
             _count_in(found, library, activities)
-        scored = _newest(runs, found)
+        found.sort(key=lambda each: each.modified, reverse=True)
+        rows = rows_of(found, library, runs)
     finally:
         library.close()
         runs.close()
-    found.sort(key=lambda each: each.modified, reverse=True)
-    rows = [Row(each, library.is_here(each), scored.get((each.path, each.branch))) for each in found]
     return Sessions(folder, rows, library.notes)
 
 
@@ -147,16 +138,6 @@ def _count_in(found: list[Listed], library: Library, activities: Activities) -> 
                     break
                 found[at] = library.count(found[at])
                 activity.advance()
-
-
-def _newest(runs: Runs, found: Sequence[Listed]) -> dict[tuple[str, str], RunInfo]:
-    """The newest run by path and branch; without a branch it is that of the whole file."""
-    newest: dict[tuple[str, str], RunInfo] = {}
-    for (path, branch), run in runs.latest({each.path for each in found}).items():
-        newest[path, branch] = run
-        if (path, "") not in newest or newest[path, ""].id < run.id:
-            newest[path, ""] = run
-    return newest
 
 
 def _part(row: Row) -> _SessionPart:
@@ -194,7 +175,7 @@ def _table(rows: Sequence[Row], folder: Path, now: float, width: int) -> Iterato
 
     columns: list[tuple[str, int, Callable[[Row], str]]] = [
         ("agent", widest(5, lambda row: row.listed.agent, _MOST), lambda row: row.listed.agent),
-        ("project", widest(7, _project, _MOST), _project),
+        ("project", widest(7, lambda row: row.project, _MOST), lambda row: row.project),
         ("age", 13, lambda row: age(now - row.listed.modified)),
         ("entries", 7, lambda row: _count(row.listed, row.listed.entries)),
         ("memories", 8, lambda row: _count(row.listed, row.listed.memories)),
@@ -203,7 +184,7 @@ def _table(rows: Sequence[Row], folder: Path, now: float, width: int) -> Iterato
     if any(row.run for row in rows):
         columns += [
             ("scored", 13, lambda row: age(now - row.run.began.timestamp()) if row.run else ""),
-            ("strongest memory", widest(16, _strongest, 2 * _MOST), _strongest),
+            ("strongest memory", widest(16, lambda row: row.strongest, 2 * _MOST), lambda row: row.strongest),
         ]
     columns.append(("format", widest(6, lambda row: row.listed.format, _MOST), lambda row: row.listed.format))
     left = width - 4 - sum(2 + size for _, size, _ in columns)
@@ -229,20 +210,10 @@ def _title(row: Row) -> str:
     return f"! {row.listed.problem}" if row.listed.problem else row.listed.title
 
 
-def _strongest(row: Row) -> str:
-    if row.run is None or row.run.strongest is None or row.run.weight is None:
-        return ""
-    return f"{row.run.weight:.2f} {row.run.strongest}"
-
-
 def _count(listed: Listed, count: int | None) -> str:
     if count is None:
         return _UNREADABLE if listed.problem else _UNKNOWN
     return f"{count:,}"
-
-
-def _project(row: Row) -> str:
-    return os.path.basename(os.path.normpath(row.listed.folder)) if row.listed.folder else ""
 
 
 def _path(listed: Listed, folder: Path) -> str:
