@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from memscope.conversation.follow import Follower
     from memscope.conversation.model import Conversation
     from memscope.scoring.session import Session
+    from memscope.tui.app import Opener
 
 METRICS = ("signed", "clamped", "token-clamped")
 INTERRUPTED = 130
@@ -68,15 +69,15 @@ def _scorer_options(command: Callable[..., int]) -> Callable[..., int]:
 
 
 class _PathOrCommand(click.Group):
-    """Takes `memscope PATH` for `memscope open PATH`."""
+    """Takes `memscope PATH` for `memscope open PATH`, and `memscope` alone for the list of sessions."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands and args[0] not in ("-h", "--help", "--version"):
+        if not args or (args[0] not in self.commands and args[0] not in ("-h", "--help", "--version")):
             args = ["open", *args]
         return super().parse_args(ctx, args)
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        formatter.write_usage(ctx.command_path, "PATH | demo | COMMAND [ARGS]...")
+        formatter.write_usage(ctx.command_path, "[PATH | --latest | demo | COMMAND] [ARGS]...")
 
 
 @click.group(cls=_PathOrCommand, context_settings={"help_option_names": ["-h", "--help"]})
@@ -84,26 +85,39 @@ class _PathOrCommand(click.Group):
 def cli() -> None:
     """memscope shows which memory made an agent say what it said.
 
-    `memscope PATH` opens a conversation (`-` reads standard input), `memscope demo` the one shipped with it.
+    `memscope` lists past sessions, `memscope PATH` opens a conversation (`-` reads standard input), `memscope
+    --latest` the newest one of this directory, `memscope demo` the one shipped with it.
     """
 
 
 @cli.command("open", hidden=True)
-@click.argument("path")
+@click.argument("path", required=False)
+@click.option("--latest", is_flag=True, help="The newest session of this directory.")
 @click.option("--auto", is_flag=True, help="Score every response that comes while memscope follows the file.")
 @_branch
 @_scorer_options
 @_metric
-def open_(path: str, auto: bool, branch: str | None, metric: str | None, **scorer: Any) -> int:
-    """Open a conversation on the screen and follow its file as it grows."""
-    if path in ("demo", "-"):
-        return _show(_open_session(path, branch, metric, scorer), keys_from_terminal=path == "-")
+def open_(
+    path: str | None, latest: bool, auto: bool, branch: str | None, metric: str | None, **scorer: Any
+) -> int:
+    """Open a conversation on the screen and follow its file as it grows; without PATH choose one."""
     from memscope.conversation.follow import Follower
     from memscope.conversation.rules import load_rules
 
-    follower = Follower(path, branch, load_rules())
-    session = _session(follower.open(), metric, scorer)
-    return _show(session, follower, auto=auto)
+    if path in ("demo", "-"):
+        return _show(_open_session(path, branch, metric, scorer), keys_from_terminal=path == "-")
+
+    def opener(path: str, branch: str | None) -> tuple["Session", Follower]:
+        follower = Follower(path, branch, load_rules())
+        return _session(follower.open(), metric, scorer), follower
+
+    if latest:
+        if path is not None:
+            raise InputError("Give a path or --latest, not both.")
+        path, branch = _latest(branch)
+    if path is None:
+        return _show(opener=opener, auto=auto)
+    return _show(*opener(path, branch), opener=opener, auto=auto)
 
 
 @cli.command()
@@ -339,10 +353,25 @@ def _session(conversation: "Conversation", metric: str | None, scorer: dict[str,
     return Session(conversation, choice=scorer_choice(**scorer), metric=Metric(chosen))
 
 
+def _latest(branch: str | None) -> tuple[str, str | None]:
+    """The newest session of the current directory: its path, and its branch if none was asked for."""
+    from memscope.conversation.library import Library, places
+    from memscope.database import FILE
+    from memscope.settings import cache_dir
+
+    library = Library(cache_dir() / FILE, places(Path.cwd()), Path.cwd())
+    try:
+        listed = library.latest(threading.Event())
+    finally:
+        library.close()
+    return listed.path, branch or listed.branch or None
+
+
 def _show(
-    session: "Session",
+    session: "Session | None" = None,
     follower: "Follower | None" = None,
     *,
+    opener: "Opener | None" = None,
     score_at_once: bool = False,
     auto: bool = False,
     keys_from_terminal: bool = False,
@@ -354,11 +383,11 @@ def _show(
         _keys_from_terminal()
     from memscope.tui.app import MemscopeApp
 
-    app = MemscopeApp(session, follower, score_at_once=score_at_once, auto=auto)
+    app = MemscopeApp(session, follower, opener=opener, score_at_once=score_at_once, auto=auto)
     try:
         app.run()
     finally:
-        session.close()
+        app.close()
     return app.return_code or 0
 
 

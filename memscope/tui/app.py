@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -14,22 +16,32 @@ from textual.worker import Worker, WorkerState
 
 from memscope.conversation.follow import Follower
 from memscope.conversation.model import Conversation
+from memscope.errors import InputError, MemscopeError
 from memscope.scoring.matrix import CellState
 from memscope.tui import following, workers
 from memscope.tui.opened import Opened
 from memscope.tui.screens.base import SessionScreen
+from memscope.tui.screens.branches import BranchesScreen
 from memscope.tui.screens.export import ExportScreen
 from memscope.tui.screens.help import HelpScreen
 from memscope.tui.screens.matrix import MatrixScreen
+from memscope.tui.screens.sessions import SessionsScreen
 from memscope.tui.theme import DARK, LIGHT, palette
+from memscope.tui.workers import SessionWorkers
 
 if TYPE_CHECKING:
     from memscope.scoring.session import Session
 
 
+Opener = Callable[[str, str | None], "tuple[Session, Follower]"]
+"""Opens the file at a path and a branch of it, None the live one; raises MemscopeError."""
+_GENERAL = ("quit", "help", "command_palette", "change_theme")
+"""Actions that work everywhere."""
+
+
 class MemscopeApp(App[None]):
-    """Shows a session; with `score_at_once` scores it as soon as the model is open, with `auto` whatever is
-    said while its file is followed."""
+    """Shows a session, or all sessions to choose one; with `score_at_once` scores it as soon as the model is
+    open, with `auto` whatever is said while its file is followed."""
 
     TITLE = "memscope"
     CSS = """
@@ -49,6 +61,8 @@ class MemscopeApp(App[None]):
         Binding("r", "score", "Score", id="session.score", tooltip="Score what is missing"),
         Binding("R", "score_again", "Rescore", id="session.score_again", tooltip="Score everything again"),
         Binding("x", "stop", "Stop", id="session.stop", tooltip="Stop scoring; what is done stays"),
+        Binding("1", "sessions", "Sessions", id="screen.sessions", tooltip="The sessions on this machine"),
+        Binding("2", "matrix", "Matrix", id="screen.matrix", tooltip="The matrix of the open session"),
         Binding("f", "follow", "Follow", id="session.follow", tooltip="Pause or go on following the file"),
         Binding("m", "next_metric", "Metric", id="session.metric", tooltip="Signed, clamped, token-clamped"),
         Binding("e", "export", "Export", id="session.export", tooltip="Write the matrix to a file"),
@@ -64,14 +78,18 @@ class MemscopeApp(App[None]):
 
     def __init__(
         self,
-        session: Session,
+        session: Session | None = None,
         follower: Follower | None = None,
         *,
+        opener: Opener | None = None,
         score_at_once: bool = False,
         auto: bool = False,
     ) -> None:
+        """`opener` opens the file that is chosen in the list of sessions; it is called in a thread."""
         super().__init__()
-        self.opened = Opened(self, session, follower)
+        self._opened = None if session is None else Opened(self, session, follower)
+        self._opener = opener
+        self._sessions: SessionsScreen | None = None
         self._score_at_once = score_at_once
         self._auto = auto
         self._exportable = False
@@ -81,17 +99,86 @@ class MemscopeApp(App[None]):
 
     def on_mount(self) -> None:
         """Paint first, then open the model."""
-        opened, colours = self.opened, palette(self)
-        opened.view.set_scale(colours.scale)
-        self.push_screen(MatrixScreen(opened.view, colours, lambda: opened.work.busy))
         self.theme_changed_signal.subscribe(self, self._theme_changed)
-        if all(opened.view.matrix.shape):
-            self.call_after_refresh(self._prepare)
-        if opened.following is not None:
-            opened.following.start()
+        if self._opened is None:
+            self.action_sessions()
+        else:
+            self._show_opened(self._opened)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a session is open."""
+        return self._opened is not None
+
+    @property
+    def opened(self) -> Opened:
+        """The open session."""
+        assert self._opened is not None
+        return self._opened
+
+    def open_file(self, path: str, branch: str | None) -> None:
+        """Open another session in place of the one that is open, of which what was scored stays."""
+
+        async def read() -> None:
+            assert self._opener is not None
+            try:
+                session, follower = await asyncio.to_thread(self._opener, path, branch)
+            except MemscopeError as error:
+                self._say(str(error))
+            else:
+                self._replace(session, follower)
+
+        self._say("")
+        self.run_worker(read(), group="opening", exclusive=True, exit_on_error=False)
+
+    def choose_branch(self, path: str) -> None:
+        """Ask which branch of a file to open, if it forks, and open that."""
+
+        async def read() -> None:
+            assert self._opener is not None
+            try:
+                session, follower = await asyncio.to_thread(self._opener, path, None)
+            except MemscopeError as error:
+                self._say(str(error))
+                return
+            follower.stop()
+            source = session.conversation.source
+            if len(source.branches) < 2:
+                self._say("This conversation does not fork.")
+                return
+
+            def chosen(branch: str | None) -> None:
+                if branch is not None:
+                    self.open_file(path, branch)
+
+            self.push_screen(BranchesScreen(source.branches, source.branch), chosen)
+
+        self._say("")
+        self.run_worker(read(), group="opening", exclusive=True, exit_on_error=False)
+
+    def show_matrix(self) -> None:
+        """Back from the list to the matrix of the open session."""
+        if isinstance(self.screen, SessionsScreen) and self.is_open:
+            self.pop_screen()
+
+    def close(self) -> None:
+        """Stop whatever runs and let go of the session."""
+        if self._sessions is not None:
+            self._sessions.close()
+        if self._opened is not None:
+            self._opened.close()
+            self._opened.session.close()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what works now is shown and bound."""
+        if action in _GENERAL:
+            return True
+        if action == "sessions":
+            return self._opener is not None and not isinstance(self.screen, SessionsScreen)
+        if action == "matrix":
+            return isinstance(self.screen, SessionsScreen) and self.is_open
+        if not self.is_open or not isinstance(self.screen, SessionScreen):
+            return False
         opened, matrix = self.opened, self.opened.view.matrix
         ready, scoring = opened.work.ready, opened.work.scoring
         match action:
@@ -110,6 +197,21 @@ class MemscopeApp(App[None]):
             case "dismiss_failures":
                 return any(screen.bar.failures for screen in self._session_screens())
         return True
+
+    def action_sessions(self) -> None:
+        """Show the sessions on this machine."""
+        if self._sessions is None:
+            try:
+                self._sessions = SessionsScreen(Path.cwd())
+            except (InputError, OSError) as error:
+                self._say(str(error))
+                return
+            self.install_screen(self._sessions, "sessions")
+        self.push_screen(self._sessions)
+
+    def action_matrix(self) -> None:
+        """Show the matrix of the open session."""
+        self.show_matrix()
 
     def action_score(self) -> None:
         """Score what is missing, once the model is open; if it could not be opened, try that again."""
@@ -157,19 +259,21 @@ class MemscopeApp(App[None]):
 
     def action_help(self) -> None:
         """Show the keys."""
-        self.push_screen(HelpScreen(self.screen, self.opened.session.notes))
+        sessions = isinstance(self.screen, SessionsScreen)
+        notes = self.screen.notes if isinstance(self.screen, SessionsScreen) else self.opened.session.notes
+        self.push_screen(HelpScreen(self.screen, notes, reading=not sessions))
 
     async def action_quit(self) -> None:
         """Stop whatever runs and leave."""
-        self.opened.close()
+        self.close()
         self.workers.cancel_all()
         self.exit()
 
     def on_looked(self, message: following.Looked) -> None:
         """Show what the conversation has become, or keep that while paused; once nothing more comes, plan."""
-        opened, followed = self.opened, message.following
-        if followed is not opened.following:
+        if not self.is_open or message.following is not self.opened.following:
             return
+        opened, followed = self.opened, message.following
         if message.conversation is None:
             if opened.work.ready and not opened.work.busy and not opened.session.is_planned:
                 self._prepare()
@@ -181,7 +285,7 @@ class MemscopeApp(App[None]):
 
     def on_prepared(self, message: workers.Prepared) -> None:
         """The session is ready: its matrix may be another one, filled from the store."""
-        if message.work is self.opened.work:
+        if self._is_current(message.work):
             self.opened.show_matrix()
             self._show_all()
             self._show_state()
@@ -192,7 +296,7 @@ class MemscopeApp(App[None]):
 
     def on_rows_changed(self, message: workers.RowsChanged) -> None:
         """Draw what has changed."""
-        if message.work is not self.opened.work:
+        if not self._is_current(message.work):
             return
         view = self.opened.view
         before = view.order
@@ -207,14 +311,14 @@ class MemscopeApp(App[None]):
 
     def on_scoring_ended(self, message: workers.ScoringEnded) -> None:
         """Settle the range and the order."""
-        if message.work is self.opened.work:
+        if self._is_current(message.work):
             self.opened.show_matrix()
             self._show_all()
             self._show_state()
 
     def on_failed(self, message: workers.Failed) -> None:
         """Say in place what went wrong; everything else goes on."""
-        if message.work is self.opened.work:
+        if self._is_current(message.work):
             self._fail(message.sentence)
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
@@ -222,7 +326,37 @@ class MemscopeApp(App[None]):
         if event.state is WorkerState.ERROR and event.worker.node is self:
             error = event.worker.error
             self.log.error(error)
-            self._fail(f"Something went wrong inside memscope: {type(error).__name__}: {error}.")
+            self._say(f"Something went wrong inside memscope: {type(error).__name__}: {error}.")
+
+    def _show_opened(self, opened: Opened) -> None:
+        """Paint first, then open the model."""
+        colours = palette(self)
+        opened.view.set_scale(colours.scale)
+        self.push_screen(MatrixScreen(opened.view, colours, lambda: opened.work.busy))
+        if all(opened.view.matrix.shape):
+            self.call_after_refresh(self._prepare)
+        if opened.following is not None:
+            opened.following.start()
+
+    def _replace(self, session: Session, follower: Follower) -> None:
+        """Show another session; the list of sessions stays below it."""
+        before, self._opened = self._opened, Opened(self, session, follower)
+        if before is not None:
+            before.close()
+            self.run_worker(before.session.aclose(), exit_on_error=False)
+        for screen in self.screen_stack[:0:-1]:
+            if screen is not self._sessions or self.screen_stack[1] is not screen:
+                self.pop_screen()
+        if self._sessions is not None and self._sessions not in self.screen_stack:
+            self.push_screen(self._sessions)
+        self._show_opened(self._opened)
+
+    def _say(self, sentence: str) -> None:
+        """Say what went wrong, wherever the user is; an empty sentence takes that back."""
+        if isinstance(self.screen, SessionsScreen):
+            self.screen.show_problem(sentence)
+        elif self.is_open:
+            self._fail(sentence)
 
     def _prepare(self) -> None:
         self.opened.fail("")
@@ -260,11 +394,22 @@ class MemscopeApp(App[None]):
             screen.bar.wake()
         self.refresh_bindings()
 
+    def _is_current(self, work: SessionWorkers) -> bool:
+        """Whether work is that of the open session; news of one that was open before may come late."""
+        return self._opened is not None and work is self._opened.work
+
     def _session_screens(self) -> list[SessionScreen[object]]:
-        return [screen for screen in self.screen_stack if isinstance(screen, SessionScreen)]
+        return [
+            screen
+            for screen in self.screen_stack
+            if isinstance(screen, SessionScreen) and screen.is_composed
+        ]
 
     def _theme_changed(self, theme: Theme) -> None:
-        self._show_all()
+        if self.is_open:
+            self._show_all()
+        if self._sessions is not None and self._sessions.is_attached:
+            self._sessions.show_palette()
 
     def _exported(self, path: Path | None) -> None:
         if path is not None:

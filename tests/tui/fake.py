@@ -174,6 +174,9 @@ class FakeSession:
         with_all, without = self.logprobs[memory, response]
         return TokenView(tokens, with_all, without)
 
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
     def snapshot(self) -> "FakeSession":
         return self
 

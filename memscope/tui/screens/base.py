@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-_WIDTHS: list[tuple[int, str]] | None = [(0, "-narrow"), (100, "-wide"), (150, "-very-wide")]
-_HEIGHTS: list[tuple[int, str]] | None = [(0, "-short"), (20, "-tall")]
+WIDTHS: list[tuple[int, str]] | None = [(0, "-narrow"), (100, "-wide"), (150, "-very-wide")]
+HEIGHTS: list[tuple[int, str]] | None = [(0, "-short"), (20, "-tall")]
 
 HELP = Binding(
     "question_mark",
@@ -32,8 +32,15 @@ HELP = Binding(
 class SessionScreen(Screen[Result]):
     """A screen that the app tells what has changed."""
 
-    HORIZONTAL_BREAKPOINTS = _WIDTHS
-    VERTICAL_BREAKPOINTS = _HEIGHTS
+    HORIZONTAL_BREAKPOINTS = WIDTHS
+    VERTICAL_BREAKPOINTS = HEIGHTS
+
+    is_composed = False
+    """Whether its widgets are there; what comes before that it sees when it is mounted."""
+
+    def on_mount(self) -> None:
+        """Textual calls this beside the `on_mount` of the screen itself."""
+        self.is_composed = True
 
     @property
     def memscope(self) -> MemscopeApp:

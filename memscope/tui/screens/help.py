@@ -49,8 +49,10 @@ class HelpScreen(ModalScreen[None]):
         Binding("escape,question_mark,q", "dismiss", "Close", id="help.close", tooltip="Close the help"),
     ]
 
-    def __init__(self, below: Screen[object], notes: tuple[str, ...]) -> None:
+    def __init__(self, below: Screen[object], notes: tuple[str, ...], *, reading: bool = True) -> None:
+        """`reading` says whether to tell how to read the heatmap."""
         super().__init__()
+        self._reading = READING if reading else ""
         self._below = below
         self._notes = notes
 
@@ -59,7 +61,7 @@ class HelpScreen(ModalScreen[None]):
         with VerticalScroll() as page:
             page.border_title = "Keys"
             page.border_subtitle = "esc closes"
-            yield Static(self._keys() + "\n" + READING + self._all_notes(), markup=False)
+            yield Static(self._keys() + "\n" + self._reading + self._all_notes(), markup=False)
 
     def _all_notes(self) -> str:
         return "".join(f"\n\n{printable(note)}" for note in self._notes)

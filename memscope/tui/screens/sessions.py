@@ -1,0 +1,313 @@
+"""The Sessions screen: every session on this machine, searched, filtered, previewed, opened."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.screen import Screen
+from textual.timer import Timer
+from textual.widgets import Footer, Input, Static
+from textual.worker import Worker, WorkerState
+
+from memscope.tui import browsing
+from memscope.tui.browsing import Browsing
+from memscope.tui.safe import one_line
+from memscope.tui.screens.base import HEIGHTS, HELP, WIDTHS
+from memscope.tui.sessions_view import SessionOrder, SessionsView, identity
+from memscope.tui.theme import palette
+from memscope.tui.widgets.activity_bar import ActivityBar
+from memscope.tui.widgets.line import Line
+from memscope.tui.widgets.session_list import SessionList
+from memscope.tui.widgets.session_preview import SessionPreview
+
+if TYPE_CHECKING:
+    from memscope.tui.app import MemscopeApp
+
+_PAUSE = 0.25
+"""Seconds of quiet after which texts are searched, and sessions in sight counted and previewed."""
+_TICK = 20.0
+"""Seconds between two looks at the clock."""
+_NONE = """No session was found on this machine.
+
+memscope looks where Claude Code, Codex, Gemini CLI, OpenClaw, pi and Hermes keep their sessions, in the \
+current folder, and in the folders that `session_folders` in config.toml names.
+
+memscope PATH opens any conversation file, memscope demo the one that ships with memscope; and five lines of \
+Python make your own agent visible:
+
+  from memscope import SessionLog
+  log = SessionLog("agent.jsonl")
+  log.memory("diet", "Nora is allergic to peanuts.")
+  log.user("What shall I eat?")
+  log.assistant("Skip the satay.")"""
+
+
+class SessionsScreen(Screen[None]):
+    """The list with its search line and a preview; all looking is done in threads."""
+
+    HORIZONTAL_BREAKPOINTS = WIDTHS
+    VERTICAL_BREAKPOINTS = HEIGHTS
+    CSS = """
+    SessionsScreen {
+        #head { height: 1; background: $surface; }
+        #title { width: 1fr; }
+        #local { width: auto; color: $foreground 60%; }
+        #search { height: 1; border: none; padding: 0 1; background: $background; }
+        #search:focus { background: $surface; }
+        #main { height: 1fr; }
+        #list { width: 1fr; }
+        #preview { width: 38%; max-width: 70; }
+        #empty { height: 1fr; padding: 1 2; }
+        #notes { color: $warning; }
+    }
+    SessionsScreen.-narrow {
+        #preview, #local { display: none; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        HELP,
+        Binding("slash", "search", "Search", id="sessions.search", key_display="/", tooltip="Search"),
+        Binding("a", "next_agent", "Agent", id="sessions.agent", tooltip="Only the next agent's sessions"),
+        Binding(
+            "p",
+            "next_project",
+            "Project",
+            id="sessions.project",
+            tooltip="Only this session's project, or all",
+        ),
+        Binding("s", "next_order", "Sort", id="sessions.sort", tooltip="Sort otherwise"),
+        Binding("b", "branches", "Branches", id="sessions.branches", tooltip="Choose a branch to open"),
+        Binding("r", "reload", "Reload", id="sessions.reload", tooltip="Look for sessions again"),
+        Binding(
+            "escape", "back", "Back", id="sessions.back", tooltip="End the search, or back to the matrix"
+        ),
+    ]
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` is the current directory. Raises InputError if the settings can't be read."""
+        super().__init__()
+        self._browsing = Browsing(self, folder)
+        self._view = SessionsView()
+        self._scan = 0
+        self._scanned = False
+        self._notes: tuple[str, ...] = ()
+        self._problem = ""
+        self._quiet: Timer | None = None
+
+    def compose(self) -> ComposeResult:
+        """A head, the search line, list and preview, activities."""
+        colours = palette(self.app)
+        with Horizontal(id="head"):
+            yield Line(id="title")
+            yield Line("read-only and local", id="local")
+        yield Input(placeholder="/ searches titles and texts", id="search", compact=True)
+        yield Static(_NONE, id="empty", markup=False)
+        with Horizontal(id="main"):
+            yield SessionList(self._view, colours, id="list")
+            yield SessionPreview(colours, id="preview")
+        yield Line(id="notes")
+        yield ActivityBar(self._browsing.activities, lambda: self._browsing.busy)
+        yield Footer(compact=True, show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Paint, then look."""
+        self._list.now = time.time()
+        self._list.focus()
+        self.set_interval(_TICK, self._tick)
+        self._show()
+        self.call_after_refresh(self.action_reload)
+
+    def show_problem(self, sentence: str) -> None:
+        """Say in place what went wrong; an empty sentence takes that back."""
+        self._problem = one_line(sentence)
+        self._show()
+
+    def show_palette(self) -> None:
+        """Draw with the theme's colours."""
+        self._list.palette = self.query_one(SessionPreview).palette = palette(self.app)
+        self._list.refresh()
+        self.query_one(SessionPreview).rebuild()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What could not be looked at."""
+        return self._notes
+
+    def on_found(self, message: browsing.Found) -> None:
+        """More sessions."""
+        if message.scan == self._scan:
+            self._view.add(message.rows)
+            self._show()
+
+    def on_scanned(self, message: browsing.Scanned) -> None:
+        """All that there are: what has vanished goes."""
+        if message.scan == self._scan:
+            self._view.keep(message.rows)
+            self._scanned = True
+            self._notes = message.notes
+            self._search_texts()
+            self._show()
+
+    def on_counted(self, message: browsing.Counted) -> None:
+        """Show a session's numbers."""
+        self._view.put(message.listed)
+        self._show()
+
+    def on_held(self, message: browsing.Held) -> None:
+        """A session whose text holds what is searched for."""
+        if message.query == self._view.query:
+            self._view.hold(message.listed)
+            self._show()
+
+    def on_previewed(self, message: browsing.Previewed) -> None:
+        """Show the ends of the session under the cursor."""
+        row = self._list.row
+        if row is not None and identity(row.listed) == identity(message.listed):
+            self.query_one(SessionPreview).show_preview(message.problem, message.preview)
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """An error nobody foresaw is said in place, and in Textual's log."""
+        if event.state is WorkerState.ERROR:
+            self.log.error(event.worker.error)
+            self.show_problem(f"Something went wrong inside memscope: {event.worker.error!r}.")
+
+    def close(self) -> None:
+        """End whatever runs."""
+        self._browsing.close()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Search titles at once, texts after a pause."""
+        self._view.search(event.value.strip())
+        self._list.to_top()
+        self._browsing.search("", ())
+        self._show()
+        self._later()
+
+    def on_input_submitted(self) -> None:
+        """From the search to what it found."""
+        self._list.focus()
+
+    def on_key(self, event: events.Key) -> None:
+        """Down leaves the search line for the list."""
+        if event.key == "down" and isinstance(self.focused, Input):
+            self._list.focus()
+            event.stop()
+
+    def on_session_list_moved(self) -> None:
+        """Preview another session once the cursor rests."""
+        row = self._list.row
+        self.query_one(SessionPreview).show_row(row)
+        self.refresh_bindings()
+        self._later()
+
+    def on_session_list_chosen(self, message: SessionList.Chosen) -> None:
+        """Open a session."""
+        self._app.open_file(message.row.listed.path, message.row.listed.branch or None)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what works now."""
+        if action == "branches":
+            return self._list.row is not None
+        if action == "back":
+            return bool(self._view.query) or isinstance(self.focused, Input) or self._app.is_open
+        return True
+
+    def action_search(self) -> None:
+        """Type what to search for."""
+        self.query_one(Input).focus()
+
+    def action_next_agent(self) -> None:
+        """Show the sessions of the next agent, after the last one of all."""
+        choices = ["", *self._view.agents]
+        now = choices.index(self._view.agent) if self._view.agent in choices else 0
+        self._view.agent = choices[(now + 1) % len(choices)]
+        self._rearrange()
+
+    def action_next_project(self) -> None:
+        """Show the sessions of the project under the cursor, or of all again."""
+        row = self._list.row
+        self._view.project = "" if self._view.project or row is None else row.project
+        self._rearrange()
+
+    def action_next_order(self) -> None:
+        """Sort otherwise."""
+        orders = list(SessionOrder)
+        self._view.order = orders[(orders.index(self._view.order) + 1) % len(orders)]
+        self._rearrange()
+
+    def action_branches(self) -> None:
+        """Ask which branch of the session to open."""
+        row = self._list.row
+        if row is not None:
+            self._app.choose_branch(row.listed.path)
+
+    def action_reload(self) -> None:
+        """Look for sessions again."""
+        self._list.now = time.time()
+        self._scan = self._browsing.scan()
+        self.query_one(ActivityBar).wake()
+
+    def action_back(self) -> None:
+        """End the search; without one, back to the session that is open."""
+        if self._view.query or isinstance(self.focused, Input):
+            self.query_one(Input).value = ""
+            self._list.focus()
+        elif self._app.is_open:
+            self._app.show_matrix()
+
+    @property
+    def _app(self) -> MemscopeApp:
+        return cast("MemscopeApp", self.app)
+
+    @property
+    def _list(self) -> SessionList:
+        return self.query_one(SessionList)
+
+    def _rearrange(self) -> None:
+        self._view.arrange()
+        self._list.to_top()
+        self._show()
+
+    def _show(self) -> None:
+        view = self._view
+        of = f"{len(view.shown):,} of {len(view):,} sessions" if len(view) else "sessions"
+        parts = [of, view.order.value, one_line(view.agent), one_line(view.project)]
+        self.query_one("#title", Line).say(
+            Content.assemble(("memscope", "bold $primary"), "  ", " · ".join(filter(None, parts)))
+        )
+        nothing = self._scanned and not len(view)
+        self.query_one("#empty").display = nothing
+        self.query_one("#main").display = not nothing
+        said = self._problem or (one_line(self._notes[0]) if self._notes else "")
+        self.query_one("#notes", Line).display = bool(said)
+        self.query_one("#notes", Line).say(said)
+        self._list.show()
+        self.query_one(ActivityBar).wake()
+
+    def _tick(self) -> None:
+        self._list.now = time.time()
+        self._list.refresh()
+
+    def _later(self) -> None:
+        """Do what can wait once there has been quiet for a while."""
+        if self._quiet is not None:
+            self._quiet.stop()
+        self._quiet = self.set_timer(_PAUSE, self._rested)
+
+    def _rested(self) -> None:
+        self._search_texts()
+        self._browsing.count([row.listed for row in self._list.in_sight if not row.listed.counted])
+        row = self._list.row
+        if row is not None and not row.listed.problem:
+            self._browsing.preview(row.listed)
+
+    def _search_texts(self) -> None:
+        if self._view.query:
+            self._browsing.search(self._view.query, [row.listed for row in self._view.rows])
