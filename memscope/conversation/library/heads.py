@@ -1,15 +1,17 @@
 """What a file's first and last bytes tell of the session in it; no more of it is read."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from memscope.conversation.library.cut import completed
 from memscope.conversation.library.listed import Listed, clean, valid
 from memscope.conversation.library.titles import first_said
 from memscope.conversation.model import Conversation
-from memscope.conversation.readers import FORMATS, Reading
+from memscope.conversation.readers import FORMATS, Reading, parse_conversation
 from memscope.conversation.readers.base import Draft, Format
 from memscope.conversation.readers.files import open_file
+from memscope.conversation.rules import PACK, Rule
 from memscope.errors import InputError
 
 PORTION = 1 << 16
@@ -36,14 +38,11 @@ def read_ends(path: str) -> Ends:
         return Ends(head, file.read(PORTION), whole=False)
 
 
-def look(listed: Listed, ends: Ends) -> Listed:
-    """A session with what the ends of its file tell."""
+def look(listed: Listed, ends: Ends, rules: Sequence[Rule] = PACK) -> Listed:
+    """A session with what the ends of its file tell; memories are found by `rules`."""
     try:
         if ends.whole:
-            reading = Reading(FORMATS, listed.name, "")
-            reading.feed(ends.head)
-            reading.finish()
-            return _with_all(listed, reading.conversation())
+            return _with_all(listed, parse_conversation(ends.head, listed.name, "", rules=rules))
         form, draft = read_head(ends, listed.name)
     except InputError as error:
         return replace(listed, problem=str(error))

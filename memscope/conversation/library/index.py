@@ -25,14 +25,8 @@ _MARKS = ", ".join("?" * (3 + len(_FIELDS)))
 _COUNTS = ("entries", "memories", "responses")
 _BATCH = 500
 """Paths a query may name; SQLite's oldest limit is 999."""
-_READERS = zlib.crc32(repr((1, [form.name for form in FORMATS])).encode())
-"""What is known through other readers is looked at again: raise the number when they read more of a file."""
-
-
-def stamp(*statuses: os.stat_result) -> str:
-    """What changes when a file's contents do, or those of files that belong together."""
-    files = (f"{one.st_size} {one.st_mtime_ns} {one.st_ino}" for one in statuses)
-    return "; ".join((f"{_READERS:x}", *files))
+_READERS = 1
+"""What older readers told is looked at again: raise this when they read more of a file of a known format."""
 
 
 class Index:
@@ -41,13 +35,22 @@ class Index:
     While the file can't be used nothing is known and nothing is kept, and `problem` says why.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, rules: object) -> None:
+        """`rules` is what the settings say of finding memories: with others, memories are counted anew."""
+        formats = [form.name for form in FORMATS]
+        self._reading = f"{zlib.crc32(repr((_READERS, formats, rules)).encode()):x}"
         self._database = Database(path, _TABLE)
 
     @property
     def problem(self) -> str | None:
         """Why nothing is kept, and what to do, without a full stop."""
         return self._database.problem
+
+    def stamp(self, *statuses: os.stat_result) -> str:
+        """What changes when a file's contents do, or those of files that belong together, or how memscope
+        reads them."""
+        files = (f"{one.st_size} {one.st_mtime_ns} {one.st_ino}" for one in statuses)
+        return "; ".join((self._reading, *files))
 
     def get(self, stamps: Mapping[str, str]) -> dict[str, list[Listed]]:
         """The sessions in those files (stamps by path) that are known as they are now."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Event
 
 from memscope.conversation.library.heads import look, read_ends, with_counts
-from memscope.conversation.library.index import Index, stamp
+from memscope.conversation.library.index import Index
 from memscope.conversation.library.listed import Listed, clean, text_of, valid
 from memscope.conversation.library.places import DATABASE, Found, Place, walk
 from memscope.conversation.library.preview import Preview, preview
@@ -20,6 +20,7 @@ from memscope.conversation.readers.hermes import Hermes
 from memscope.conversation.readers.hermes_database import list_sessions
 from memscope.conversation.rules import PACK, Rule
 from memscope.errors import InputError
+from memscope.settings import configured
 
 COUNTABLE = 256_000_000
 """Bytes of the largest file that is read whole to count what is in it."""
@@ -39,7 +40,7 @@ class Library:
         self._rules = rules
         self.notes: tuple[str, ...] = ()
         """What the last scan could not look at or keep, a sentence each."""
-        self._index = Index(index)
+        self._index = Index(index, configured("memory_rules"))
         self._places = tuple(places)
         self._folder = folder
         self._here = {text_of(os.path.normpath(folder)), text_of(os.path.realpath(folder))}
@@ -92,7 +93,7 @@ class Library:
         if listed.counted or (listed.size > COUNTABLE and not listed.branch):
             return listed
         try:
-            seen = _stamp(listed.path, os.stat(listed.path))
+            seen = self._stamp(listed.path, os.stat(listed.path))
             conversation = read_conversation(listed.path, listed.branch or None, self._rules)
         except (InputError, OSError, ValueError) as error:
             return replace(listed, problem=_problem(listed, error))
@@ -127,7 +128,7 @@ class Library:
 
     def _look_at(self, batch: Sequence[Found]) -> tuple[dict[str, list[Listed]], dict[str, list[Listed]]]:
         """The sessions in files by path: those known from before, and those looked at now."""
-        stamps = {file.path: _stamp(file.path, file.status) for file in batch}
+        stamps = {file.path: self._stamp(file.path, file.status) for file in batch}
         known = self._index.get(stamps)
         new: dict[str, list[Listed]] = {}
         passing: dict[str, list[Listed]] = {}
@@ -136,7 +137,7 @@ class Library:
                 continue
             listed = Listed(file.path, modified=file.status.st_mtime, size=file.status.st_size)
             try:
-                new[file.path] = _sessions_in(listed)
+                new[file.path] = _sessions_in(listed, self._rules)
             except FileNotFoundError:
                 continue
             except (InputError, OSError, ValueError) as error:  # may be another time: not remembered
@@ -145,11 +146,19 @@ class Library:
             self._index.put(new, stamps)
         return known | passing, new
 
+    def _stamp(self, path: str, status: os.stat_result) -> str:
+        """A file's stamp; what a program has not written into its database yet stands in a log beside it."""
+        if path.endswith(DATABASE):
+            with suppress(OSError):
+                log = os.stat(f"{path}-wal")
+                return self._index.stamp(status, *([log] if log.st_size else []))
+        return self._index.stamp(status)
 
-def _sessions_in(listed: Listed) -> list[Listed]:
+
+def _sessions_in(listed: Listed, rules: Sequence[Rule]) -> list[Listed]:
     """The sessions in a file of which nothing is known yet. Raises OSError, for a database InputError."""
     if not listed.path.endswith(DATABASE):
-        return [look(listed, read_ends(listed.path))]
+        return [look(listed, read_ends(listed.path), rules)]
     stored = list_sessions(Path(listed.path))
     if not stored:
         return [replace(listed, problem=f"{listed.name} holds no messages.")]
@@ -165,15 +174,6 @@ def _sessions_in(listed: Listed) -> list[Listed]:
         )
         for each in stored
     ]
-
-
-def _stamp(path: str, status: os.stat_result) -> str:
-    """A file's stamp; what a program has not written into its database yet stands in a log beside it."""
-    if path.endswith(DATABASE):
-        with suppress(OSError):
-            log = os.stat(f"{path}-wal")
-            return stamp(status, log) if log.st_size else stamp(status)
-    return stamp(status)
 
 
 def _shown(file: Found, sessions: Iterable[Listed]) -> Iterator[Listed]:

@@ -11,6 +11,7 @@ import pytest
 from memscope.conversation.library import Library, Listed, places
 from memscope.conversation.library import library as module
 from memscope.conversation.library.heads import Ends, read_ends
+from memscope.conversation.rules import load_rules
 
 Record = dict[str, Any]
 NOW = 1_800_000_000
@@ -28,7 +29,7 @@ class Machine:
 
     def library(self) -> Library:
         """As a program that has just been started has it."""
-        return Library(self.index, places(self.here), self.here)
+        return Library(self.index, places(self.here), self.here, load_rules())
 
     def scan(self) -> list[Listed]:
         """All that is listed."""

@@ -120,6 +120,17 @@ def test_memories_are_counted(machine: Machine) -> None:
     assert (listed.entries, listed.memories, listed.responses, listed.format) == (3, 1, 1, "native")
 
 
+def test_memories_are_counted_by_the_users_rules_and_anew_when_those_change(
+    machine: Machine, tmp_path: Path
+) -> None:
+    lines(machine.here / "log.jsonl", [{"role": "system", "content": "FACT Oslo"}, *chat("Where?", "Oslo.")])
+    assert machine.listed().memories == 0
+    configuration = tmp_path / "config" / "memscope" / "config.toml"
+    configuration.parent.mkdir(parents=True)
+    configuration.write_text("[[memory_rules]]\nname = 'fact'\npattern = 'FACT (?P<text>\\w+)'\n")
+    assert machine.listed().memories == 1
+
+
 def test_counts_are_not_kept_for_a_file_that_has_changed_since(machine: Machine) -> None:
     path = lines(machine.here / "log.jsonl", chat("Hi", "x" * 300_000))
     listed = machine.listed()
