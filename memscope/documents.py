@@ -18,15 +18,25 @@ LEDGER_SCHEMA = "memscope.ledger/1"
 
 
 class _SessionPart(msgspec.Struct):
+    """`branch` is null where the conversation does not fork; `reconstructed` says what of the model's context
+    the file does not hold, null if nothing is known to be missing."""
+
     path: str
     format: str
     title: str
+    branch: str | None
+    agent: str | None
+    author: str | None
+    reconstructed: str | None
 
 
 class _ScorerPart(msgspec.Struct):
+    """`proxy_for` is the model that spoke, if that is another one; null if it is not, or not known."""
+
     name: str
     model: str
     exact: bool
+    proxy_for: str | None
 
 
 class _MemoryPart(msgspec.Struct):
@@ -303,8 +313,16 @@ def _parts(session: Session) -> tuple[_SessionPart, _ScorerPart]:
         raise InputError("There is nothing to export yet: the model is not open.")
     source, scorer = session.conversation.source, session.scorer
     return (
-        _SessionPart(source.path, source.format, source.title),
-        _ScorerPart(scorer.name, scorer.model, scorer.exact),
+        _SessionPart(
+            source.path,
+            source.format,
+            source.title,
+            source.branch or None,
+            source.agent or None,
+            source.author or None,
+            session.missing_context or None,
+        ),
+        _ScorerPart(scorer.name, scorer.model, scorer.exact, session.proxy_for or None),
     )
 
 

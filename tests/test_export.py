@@ -51,7 +51,15 @@ def test_the_document_has_the_fields_of_the_schema_in_their_order(session: Sessi
         *("states", "important", "windows", "notes", "cost"),
     ]
     assert found["schema"] == "memscope.matrix/1"
-    assert found["session"] == {"path": "talk.jsonl", "format": "native", "title": "talk"}
+    assert found["session"] == {
+        "path": "talk.jsonl",
+        "format": "native",
+        "title": "talk",
+        "branch": None,
+        "agent": None,
+        "author": None,
+        "reconstructed": None,
+    }
     assert found["scorer"] == {"name": "fake", "model": "hash", "exact": True}
     assert (found["metric"], found["noise_floor"]) == ("signed", 1e-6)
     assert [list(memory) for memory in found["memories"]] == [

@@ -88,6 +88,19 @@ class Session:
         return f"{self.scorer.model} {self.scorer.name}{'' if self.scorer.exact else ', approximate'}"
 
     @property
+    def missing_context(self) -> str:
+        """What of the model's context the file does not hold: the conversation is reconstructed without it.
+        Empty if nothing is known to be missing."""
+        return self.conversation.source.missing
+
+    @property
+    def proxy_for(self) -> str:
+        """The model that spoke, if it is another one than the scorer's: the scores are by proxy. Empty if it
+        is the same, or one of the two is not known."""
+        author = self.conversation.source.author
+        return author if self.scorer is not None and _differ(author, self.scorer.model) else ""
+
+    @property
     def cost(self) -> Cost | None:
         """What scoring everything takes with this scorer; None before `prepare`."""
         if self.run is None:
@@ -103,6 +116,16 @@ class Session:
     def notes(self) -> tuple[str, ...]:
         """What was skipped, assumed, left out of windows or can't be kept, a sentence each."""
         notes = [f"While reading: {note}." for note in self.conversation.source.notes]
+        source = self.conversation.source
+        if source.branches:
+            notes.append(
+                f"The conversation has {len(source.branches):,} branches; this is {source.branch}, and "
+                "`--branch ID` opens another."
+            )
+        if self.missing_context:
+            notes.append(f"Reconstructed: the file does not hold {self.missing_context}.")
+        if self.proxy_for and self.scorer is not None:
+            notes.append(f"By proxy: {self.proxy_for} spoke, and {self.scorer.model} scores what it said.")
         if self._choice.warning:
             notes.append(self._choice.warning)
         if self.scorer is not None:
@@ -277,6 +300,14 @@ def _check_metric(metric: Metric, scorer: Scorer) -> None:
             f"{scorer.model} ({scorer.name}) gives only the total of each response, and token-clamped "
             "divergence needs every token; choose signed or clamped."
         )
+
+
+def _differ(author: str, model: str) -> bool:
+    """Whether two names are of different models; folders and the owners of a hub's names do not count."""
+    first, second = (
+        name.replace("\\", "/").rstrip("/").rpartition("/")[2].casefold() for name in (author, model)
+    )
+    return bool(first and second) and first != second
 
 
 def _unscored(conversation: Conversation, *, per_token: bool = True) -> ScoreMatrix:

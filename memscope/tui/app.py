@@ -339,16 +339,13 @@ class MemscopeApp(App[None]):
             opened.following.start()
 
     def _replace(self, session: Session, follower: Follower) -> None:
-        """Show another session; the list of sessions stays below it."""
+        """Show another session, and only that; the list of sessions is kept aside."""
         before, self._opened = self._opened, Opened(self, session, follower)
         if before is not None:
             before.close()
             self.run_worker(before.session.aclose(), exit_on_error=False)
-        for screen in self.screen_stack[:0:-1]:
-            if screen is not self._sessions or self.screen_stack[1] is not screen:
-                self.pop_screen()
-        if self._sessions is not None and self._sessions not in self.screen_stack:
-            self.push_screen(self._sessions)
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
         self._show_opened(self._opened)
 
     def _say(self, sentence: str) -> None:
@@ -400,9 +397,7 @@ class MemscopeApp(App[None]):
 
     def _session_screens(self) -> list[SessionScreen[object]]:
         return [
-            screen
-            for screen in self.screen_stack
-            if isinstance(screen, SessionScreen) and screen.is_composed
+            screen for screen in self.screen_stack if isinstance(screen, SessionScreen) and screen.is_composed
         ]
 
     def _theme_changed(self, theme: Theme) -> None:

@@ -46,7 +46,15 @@ class TestScore:
         assert outcome.status == 0
         document = json.loads(outcome.out)
         assert document["schema"] == "memscope.matrix/1"
-        assert document["session"] == {"path": str(talk), "format": "native", "title": "talk"}
+        assert document["session"] == {
+            "path": str(talk),
+            "format": "native",
+            "title": "talk",
+            "branch": None,
+            "agent": None,
+            "author": None,
+            "reconstructed": None,
+        }
 
     def test_json_goes_to_a_file(self, run: Run, scorer: HashScorer, talk: Path, tmp_path: Path) -> None:
         outcome = run("score", talk, "--json", tmp_path / "matrix.json")

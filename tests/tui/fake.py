@@ -98,6 +98,8 @@ class FakeSession:
     failing: dict[int, str] = field(default_factory=dict)
     pace: float = 0.0
     notes: tuple[str, ...] = ()
+    proxy_for: str = ""
+    missing_context: str = ""
     prepared: int = 0
     runs: list[bool] = field(default_factory=list)
     closed: int = 0

@@ -126,7 +126,9 @@ async def test_auto_scores_what_comes_and_nothing_else(log: Path) -> None:
     async with following(log, auto=True) as pilot:
         app = the_app(pilot)
         add(log, *MORE)
-        await until(pilot, lambda: grown(pilot)() and not app.opened.missing_of_new)
+        await until(
+            pilot, lambda: grown(pilot)() and not app.opened.missing_of_new and not app.opened.work.busy
+        )
         states = app.opened.view.matrix.states
         assert (states[:, 3] == CellState.SCORED).all()
         assert (states[0, :3] == CellState.PENDING).all()

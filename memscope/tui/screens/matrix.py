@@ -120,6 +120,8 @@ class MatrixScreen(SessionScreen[None]):
             one_line(opened.session.conversation.source.title),
             f"{memories} memories x {responses} responses",
             one_line(opened.session.scorer_label),
+            "by proxy" if opened.session.proxy_for else "",
+            "reconstructed" if opened.session.missing_context else "",
         ]
         self._line("title").say(
             Content.assemble(("memscope", "bold $primary"), "  ", " · ".join(filter(None, parts)))

@@ -69,6 +69,8 @@ class SessionList(ScrollView, can_focus=True, inherit_bindings=False):
         """The time of which ages are told, in seconds since 1970."""
         self._line = 0
         self._at: Identity | None = None
+        self._told: Row | None = None
+        """The session under the cursor when that was told last."""
 
     @property
     def row(self) -> Row | None:
@@ -84,7 +86,6 @@ class SessionList(ScrollView, can_focus=True, inherit_bindings=False):
     def show(self) -> None:
         """Draw the view as it has become; a cursor that was moved stays on its session."""
         shown = self._view.shown
-        before = self.row
         if self._at is not None:
             line = next((n for n, row in enumerate(shown) if identity(row.listed) == self._at), None)
             moved = 0 if line is None else line - self._line
@@ -96,14 +97,12 @@ class SessionList(ScrollView, can_focus=True, inherit_bindings=False):
         self.virtual_size = Size(self.size.width, len(shown))
         self._into_sight()
         self.refresh()
-        if self.row is not before:
-            self.post_message(self.Moved())
+        self._tell()
 
     def to_top(self) -> None:
         """Put the cursor on the first session, where it stays."""
         self._at, self._line = None, 0
         self.show()
-        self.post_message(self.Moved())
 
     def action_move(self, down: int) -> None:
         """Move the cursor by so many sessions, as far as there are any."""
@@ -191,7 +190,13 @@ class SessionList(ScrollView, can_focus=True, inherit_bindings=False):
         self._at = identity(self._view.shown[line].listed)
         self._into_sight()
         self.refresh()
-        self.post_message(self.Moved())
+        self._tell()
+
+    def _tell(self) -> None:
+        """Say if the cursor is on another session, or more is known of it."""
+        if self.row is not self._told:
+            self._told = self.row
+            self.post_message(self.Moved())
 
     def _into_sight(self) -> None:
         height = max(1, self._height)
