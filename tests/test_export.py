@@ -60,7 +60,7 @@ def test_the_document_has_the_fields_of_the_schema_in_their_order(session: Sessi
         "author": None,
         "reconstructed": None,
     }
-    assert found["scorer"] == {"name": "fake", "model": "hash", "exact": True}
+    assert found["scorer"] == {"name": "fake", "model": "hash", "exact": True, "proxy_for": None}
     assert (found["metric"], found["noise_floor"]) == ("signed", 1e-6)
     assert [list(memory) for memory in found["memories"]] == [
         ["key", "entries", "weight", "state", "error"]
