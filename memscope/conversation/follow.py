@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from memscope.conversation.model import Conversation
-from memscope.conversation.readers import FORMATS, Reading
+from memscope.conversation.readers import FORMATS, Reading, is_database
 from memscope.conversation.readers.files import open_file
+from memscope.conversation.readers.hermes_database import read_database
 from memscope.conversation.rules import PACK, Rule
 from memscope.errors import InputError
 
@@ -41,9 +42,10 @@ class _Mark:
 class Follower:
     """Looks at one file again and again; every look is a call from one thread at a time.
 
-    Lines are read once. A file that was truncated, replaced, or rewritten in place is read from its start;
-    one that was deleted keeps its conversation. Beyond its first 4 MB a file is taken to be only added to,
-    unless the last 4 kB that were read differ.
+    Lines are read once; a database is asked again whenever it or its log has changed. A file that was
+    truncated, replaced, or rewritten in place is read from its start; one that was deleted keeps its
+    conversation. Beyond its first 4 MB a file is taken to be only added to, unless the last 4 kB that were
+    read differ.
     """
 
     def __init__(self, path: str, branch: str | None = None, rules: Sequence[Rule] = PACK) -> None:
@@ -57,6 +59,9 @@ class Follower:
         self._name = os.fsencode(path).decode("utf-8", "replace")
         self._stop = threading.Event()
         self._mark: _Mark | None = None
+        self._log: _Mark | None = None
+        """That of what a program has not written into its database yet."""
+        self._database = False
         self._since: float | None = None
         """When the file began to be unreadable, on the monotonic clock."""
         self._begin()
@@ -105,9 +110,14 @@ class Follower:
 
     def _read(self) -> bool:
         """Read on, or anew; whether anything has changed. Raises OSError."""
-        mark = _mark(os.stat(self.path))
-        if mark == self._mark:
+        mark, log = _mark(os.stat(self.path)), self._log_mark()
+        if (mark, log) == (self._mark, self._log):
             return False
+        self._log = log
+        self._database = is_database(self.path)
+        if self._database:
+            self._mark = mark
+            return True
         with open_file(self.path) as file:
             mark = _mark(os.fstat(file.fileno()))
             if not self._goes_on(file, mark):
@@ -137,8 +147,19 @@ class Follower:
         self._offset += len(data)
         self._reading.feed(data)
 
+    def _log_mark(self) -> _Mark | None:
+        try:
+            return _mark(os.stat(f"{self.path}-wal")) if self._database else None
+        except OSError:
+            return None
+
     def _conversation(self) -> Conversation:
-        return self._reading.conversation(self.branch)
+        """A database's newest session stays the one that is followed, whichever is the newest later."""
+        if not self._database:
+            return self._reading.conversation(self.branch)
+        found = read_database(Path(self.path), self._name, self.branch, self._rules)
+        self.branch = found.source.branch
+        return found
 
     def _fail(self, sentence: str, *, at_once: bool = False) -> None:
         self._since = time.monotonic() if self._since is None else self._since

@@ -2,7 +2,9 @@
 
 import json
 import os
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from memscope.conversation import follow
 from memscope.conversation.follow import Follower
 from memscope.conversation.model import Conversation
 from memscope.errors import InputError
+from tests.conversation.test_hermes_database import OLD, insert, session
 
 
 def line(text: str, role: str = "user", **more: str) -> str:
@@ -211,3 +214,22 @@ def test_however_it_is_written_every_line_appears_once(tmp_path: Path, cuts: lis
         at = max(at, cut)
         found = follower.look() or found
     assert texts(found) == ["first", *said]
+
+
+@pytest.mark.parametrize("journal", ["wal", "delete"])
+def test_a_database_is_asked_again_when_it_has_changed_and_its_session_stays(
+    tmp_path: Path, journal: str
+) -> None:
+    path = tmp_path / "state.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute(f"PRAGMA journal_mode = {journal}")
+        database.executescript(OLD)
+        session(database, "s1", 1000.0, "Where do I live?", "In Lyon.")
+        follower = Follower(str(path))
+        assert texts(follower.open()) == ["Where do I live?", "In Lyon."]
+        follower.look()
+        assert follower.look() is None
+        session(database, "s2", 2000.0, "Another one.")
+        said = {"role": "user", "content": "And now?", "timestamp": 1002.0}
+        insert(database, "messages", session_id="s1", **said)
+        assert texts(follower.look()) == ["Where do I live?", "In Lyon.", "And now?"]

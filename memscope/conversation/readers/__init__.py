@@ -25,7 +25,14 @@ from memscope.conversation.readers.sharegpt import ShareGpt
 from memscope.conversation.rules import PACK, Rule
 from memscope.errors import InputError
 
-__all__ = ["FORMATS", "Reading", "build_conversation", "parse_conversation", "read_conversation"]
+__all__ = [
+    "FORMATS",
+    "Reading",
+    "build_conversation",
+    "is_database",
+    "parse_conversation",
+    "read_conversation",
+]
 
 FORMATS: tuple[type[Format], ...] = (
     ClaudeCode,
@@ -59,7 +66,7 @@ def read_conversation(path: str, branch: str | None = None, rules: Sequence[Rule
     try:
         if path == "-":
             _feed(reading, sys.stdin.buffer)
-        elif _is_database(path):
+        elif is_database(path):
             return read_database(Path(path), name, branch, rules)
         else:
             with open_file(path) as file:
@@ -89,6 +96,7 @@ def _feed(reading: Reading, file: BinaryIO) -> None:
         reading.feed(data)
 
 
-def _is_database(path: str) -> bool:
+def is_database(path: str) -> bool:
+    """Whether a file is an SQLite database. Raises OSError."""
     with open_file(path) as file:
         return file.read(len(MAGIC)) == MAGIC

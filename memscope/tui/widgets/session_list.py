@@ -22,7 +22,7 @@ from memscope.wording import age
 _FAR = 10**9
 LIVE = 60.0
 """Seconds after its last change for which a session counts as live."""
-_COLUMNS = (("agent", 12, 100), ("project", 14, 70), ("age", 10, 0), ("ent", 6, 84), ("mem", 5, 60))
+_COLUMNS = (("agent", 11, 76), ("project", 14, 70), ("age", 10, 0), ("ent", 6, 90), ("mem", 5, 60))
 """Names, widths in cells, and the width of the list from which on a column is there."""
 _MORE = (("resp", 6, 60), ("strongest memory", 24, 118))
 
@@ -135,7 +135,7 @@ class SessionList(ScrollView, can_focus=True, inherit_bindings=False):
         """The header, then a session a line."""
         width = inner_size(self).width
         if y == 0:
-            text = self._text("   title", [name for name, *_ in self._columns(width)], width)
+            text = self._text("title", [name for name, *_ in self._columns(width)], width, indent=3)
             return strip([Segment(text, self.palette.faint)], width, self.palette.normal)
         line = y - 1 + self.scroll_offset.y
         if line >= len(self._view.shown):
