@@ -24,7 +24,7 @@ from memscope.tui.app import MemscopeApp
 WRITER = """
 import json, sys, time
 path, seconds, rate, form = sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
-parent, begun, number = None, time.time(), 0
+parent, begun, number = "0f", time.time(), 0
 with open(path, "a") as file:
     while number < seconds * rate:
         while number < (time.time() - begun) * rate and number < seconds * rate:

@@ -101,16 +101,10 @@ def open_(
     path: str | None, latest: bool, auto: bool, branch: str | None, metric: str | None, **scorer: Any
 ) -> int:
     """Open a conversation on the screen and follow its file as it grows; without PATH choose one."""
-    from memscope.conversation.follow import Follower
-    from memscope.conversation.rules import load_rules
-
+    opener = _opener(metric, scorer)
     if path in ("demo", "-"):
-        return _show(_open_session(path, branch, metric, scorer), keys_from_terminal=path == "-")
-
-    def opener(path: str, branch: str | None) -> tuple["Session", Follower]:
-        follower = Follower(path, branch, load_rules())
-        return _session(follower.open(), metric, scorer), follower
-
+        session = _open_session(path, branch, metric, scorer)
+        return _show(session, opener=opener, keys_from_terminal=path == "-")
     if latest:
         if path is not None:
             raise InputError("Give a path or --latest, not both.")
@@ -125,7 +119,8 @@ def open_(
 @_metric
 def demo(metric: str | None, **scorer: Any) -> int:
     """Open the conversation that ships with memscope and score it."""
-    return _show(_open_session("demo", None, metric, scorer), score_at_once=True)
+    session = _open_session("demo", None, metric, scorer)
+    return _show(session, opener=_opener(metric, scorer), score_at_once=True)
 
 
 @cli.command()
@@ -351,6 +346,18 @@ def _session(conversation: "Conversation", metric: str | None, scorer: dict[str,
     if chosen not in METRICS:
         raise InputError(f"The metric {chosen!r} is unknown; choose one of {', '.join(METRICS)}.")
     return Session(conversation, choice=scorer_choice(**scorer), metric=Metric(chosen))
+
+
+def _opener(metric: str | None, scorer: dict[str, Any]) -> "Opener":
+    """Opens a file, or a branch of it, to be scored as the command line says."""
+    from memscope.conversation.follow import Follower
+    from memscope.conversation.rules import load_rules
+
+    def open_file(path: str, branch: str | None) -> tuple["Session", Follower]:
+        follower = Follower(path, branch, load_rules())
+        return _session(follower.open(), metric, scorer), follower
+
+    return open_file
 
 
 def _latest(branch: str | None) -> tuple[str, str | None]:

@@ -4,13 +4,17 @@ python screenshots/make.py
 """
 
 import asyncio
+import json
 import os
 import re
+import shutil
 import tempfile
+import time
 from pathlib import Path
 
 os.environ["TEXTUAL_COLOR_SYSTEM"] = "truecolor"  # before textual is imported: there is no terminal to ask
 
+from memscope.conversation.follow import Follower
 from memscope.conversation.readers import read_conversation
 from memscope.demo import demo_path
 from memscope.scorers.embedded.pull import models_dir
@@ -20,11 +24,18 @@ from memscope.tui.app import MemscopeApp
 
 HERE = Path(__file__).parent
 SIZE = (120, 28)
+TALKS = (
+    ("Move the retry logic out of the client", "harbour", 20),
+    ("Why does the nightly build fail on Mondays?", "harbour", 4000),
+    ("Write tests for the tide tables", "tides", 90_000),
+    ("Draft the release notes", "harbour", 400_000),
+)
+"""What was asked, in which project, and so many seconds ago."""
 
 
-def save(app: MemscopeApp, name: str) -> None:
+def save(app: MemscopeApp, name: str, title: str = "memscope demo") -> None:
     """The screen as SVG, drawn with fonts of the reader's machine and with nothing fetched."""
-    drawing = re.sub(r",?\s*url\([^)]*\)\s*format\([^)]*\)", "", app.export_screenshot(title="memscope demo"))
+    drawing = re.sub(r",?\s*url\([^)]*\)\s*format\([^)]*\)", "", app.export_screenshot(title=title))
     (HERE / name).write_text(drawing)
 
 
@@ -35,7 +46,7 @@ async def main() -> None:
 
         async def until_scored(share: float) -> None:
             while session.matrix.count(CellState.SCORED) < share * (
-                app.missing + session.matrix.count(CellState.SCORED)
+                app.opened.missing + session.matrix.count(CellState.SCORED)
             ):
                 await asyncio.sleep(0.1)
 
@@ -52,7 +63,51 @@ async def main() -> None:
         await pilot.press("enter")
         await pilot.pause(1)
         save(app, "response.svg")
-    session.close()
+        app.close()
+    await browse()
+
+
+async def browse() -> None:
+    """The list of sessions in a home of its own: the demo, scored above, and what other agents left there."""
+    here = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder:
+        home, work = Path(folder), Path(folder) / "trips"
+        os.environ["HOME"] = str(home)
+        for name, agent, ago in TALKS:
+            write_session(home / ".claude" / "projects" / "p" / f"{ago}.jsonl", name, agent, ago)
+        work.mkdir()
+        shutil.copy(demo_path(), work)
+        os.chdir(work)
+        app = MemscopeApp(opener=lambda path, branch: (Session(read_conversation(path)), Follower(path)))
+        async with app.run_test(size=SIZE) as pilot:
+            await pilot.pause(3)
+            await app.workers.wait_for_complete()
+            await pilot.pause(6)
+            save(app, "sessions.svg", "memscope")
+            app.close()
+        os.chdir(here)
+
+
+def write_session(path: Path, asked: str, project: str, ago: int) -> None:
+    """A small session as Claude Code writes it, last changed so many seconds ago."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parent = None
+    lines = []
+    for number, (role, text) in enumerate((("user", asked), ("assistant", "Done: see the diff."))):
+        message = {"role": role, "content": text, "model": "claude-sonnet-4-6"}
+        lines.append(
+            {
+                "uuid": str(number),
+                "parentUuid": parent,
+                "sessionId": "s",
+                "type": role,
+                "cwd": f"/home/nora/{project}",
+                "message": message,
+            }
+        )
+        parent = str(number)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    os.utime(path, (time.time() - ago, time.time() - ago))
 
 
 if __name__ == "__main__":

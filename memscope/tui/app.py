@@ -290,6 +290,7 @@ class MemscopeApp(App[None]):
             self._show_all()
             self._show_state()
             if self._score_at_once and self.opened.missing:
+                self._score_at_once = False
                 self._score(fresh=False)
             elif self._auto and self.opened.missing_of_new:
                 self._score(fresh=False, since=self.opened.first_new)

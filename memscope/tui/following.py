@@ -14,7 +14,7 @@ from memscope.conversation.model import Conversation
 
 POLL = 0.2
 """Seconds between two looks, at least."""
-_SHARE = 3
+_SHARE = 2
 """So many times as long as a look took the next one waits, so that a huge file leaves the machine free."""
 
 

@@ -170,7 +170,7 @@ class ClaudeCode(Format):
             # a boundary and the summary after it begin one context
             begun = record.subtype == "compact_boundary" or (begun and not record.spoken)
             for said in _said(record):
-                entry = replace(said.entry, context=context)
+                entry = replace(said.entry, context=context) if context else said.entry
                 if said.message is not None and said.message == last and entries[-1].context == context:
                     entries[-1] = _merged(entries[-1], entry)
                 else:
