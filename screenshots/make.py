@@ -39,9 +39,14 @@ def save(app: MemscopeApp, name: str, title: str = "memscope demo") -> None:
     (HERE / name).write_text(drawing)
 
 
+def open_file(path: str, branch: str | None) -> tuple[Session, Follower]:
+    follower = Follower(path, branch)
+    return Session(follower.open()), follower
+
+
 async def main() -> None:
     session = Session(read_conversation(str(demo_path())))
-    app = MemscopeApp(session, score_at_once=True)
+    app = MemscopeApp(session, opener=open_file, score_at_once=True)
     async with app.run_test(size=SIZE) as pilot:
 
         async def until_scored(share: float) -> None:
@@ -78,7 +83,7 @@ async def browse() -> None:
         work.mkdir()
         shutil.copy(demo_path(), work)
         os.chdir(work)
-        app = MemscopeApp(opener=lambda path, branch: (Session(read_conversation(path)), Follower(path)))
+        app = MemscopeApp(opener=open_file)
         async with app.run_test(size=SIZE) as pilot:
             await pilot.pause(3)
             await app.workers.wait_for_complete()
