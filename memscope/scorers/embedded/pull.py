@@ -171,9 +171,11 @@ def _download(work: Path, activities: Activities, proceed: Callable[[], None]) -
 def _largest(folder: Path) -> int:
     """Size of the largest wheel below `folder` in bytes."""
     largest = 0
-    for path in folder.rglob("*.whl"):
-        with contextlib.suppress(OSError):  # pip may just have moved it
-            largest = max(largest, path.stat().st_size)
+    for inside, _, names in os.walk(folder):  # which passes over folders that pip has just removed
+        for name in names:
+            with contextlib.suppress(OSError):  # pip may just have moved it
+                if name.endswith(".whl"):
+                    largest = max(largest, os.stat(os.path.join(inside, name)).st_size)
     return largest
 
 
