@@ -58,20 +58,24 @@ class Entry:
     kept: bool = False
     injected: bool = False
 
+    is_response: bool = field(init=False, repr=False, compare=False)
+    """Whether the agent said or called something here that can be scored."""
+
+    def __post_init__(self) -> None:
+        spoken = self.role is Role.ASSISTANT and self.memory_key is None and not self.kept
+        spoken = spoken and bool(self.tool_calls or self.said.strip())
+        object.__setattr__(self, "is_response", spoken)
+
     @property
     def said(self) -> str:
         """The text without its thinking."""
+        if not self.thinking:
+            return self.text
         parts, position = [], 0
         for span in self.thinking:
             parts.append(self.text[position : span.start])
             position = span.end
         return "".join([*parts, self.text[position:]])
-
-    @property
-    def is_response(self) -> bool:
-        """Whether the agent said or called something here that can be scored."""
-        spoken = bool(self.said.strip()) or bool(self.tool_calls)
-        return self.role is Role.ASSISTANT and self.memory_key is None and not self.kept and spoken
 
 
 @dataclass(frozen=True, slots=True)

@@ -323,7 +323,7 @@ def _in_common(first: Conversation, second: Conversation) -> tuple[int, int]:
         return len(first.memories), len(first.responses)
     pairs = enumerate(zip(first.entries, second.entries, strict=False))
     shortest = min(len(first.entries), len(second.entries))
-    parting = next((at for at, (one, other) in pairs if one != other), shortest)
+    parting = next((at for at, (one, other) in pairs if one is not other and one != other), shortest)
     memories = sum(memory.entries[0] < parting for memory in first.memories)
     return memories, sum(response < parting for response in first.responses)
 

@@ -91,12 +91,38 @@ class _Record(msgspec.Struct, rename="camel"):
         )
 
 
-@dataclass(frozen=True)
-class _Said:
-    """An entry, and the id of the message that it is part of."""
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """What a record comes to, worked out once: a growing file is asked for its conversation again and again.
 
-    entry: Entry
-    message: str | None = None
+    `entries` are what it put before the model, in the context 0; the agent's are part of the `message` of
+    that id, and stand `in_message`. `called` and `answered` are the ids of its calls and results."""
+
+    uuid: str
+    spoken: bool
+    boundary: bool
+    summary: bool
+    message: str | None
+    in_message: bool
+    called: tuple[str, ...]
+    answered: tuple[str, ...]
+    entries: tuple[Entry, ...]
+
+    @classmethod
+    def of(cls, record: _Record) -> "_Node":
+        """What there is to know of a record."""
+        spoken = record.spoken
+        return cls(
+            uuid=record.uuid,
+            spoken=spoken,
+            boundary=record.subtype == "compact_boundary",
+            summary=record.is_compact_summary,
+            message=record.message.id if spoken and record.message is not None else None,
+            in_message=record.type == "assistant" and record.attachment is None,
+            called=record.called if spoken else (),
+            answered=record.answered if spoken else (),
+            entries=tuple(_said(record)),
+        )
 
 
 class ClaudeCode(Format):
@@ -109,11 +135,11 @@ class ClaudeCode(Format):
     name: ClassVar[str] = "claude-code"
 
     def __init__(self) -> None:
-        self._main: Tree[_Record] = Tree()
-        self._side: Tree[_Record] = Tree()
+        self._main: Tree[_Node] = Tree()
+        self._side: Tree[_Node] = Tree()
         self._saying: set[str] = set()
         """The ids of the records in which somebody says or calls something."""
-        self._results: dict[str, _Record] = {}
+        self._results: dict[str, _Node] = {}
         """By the id of the call."""
         self._spoken = False
         self._titles: dict[str, str] = {}
@@ -132,20 +158,21 @@ class ClaudeCode(Format):
             self._titles |= {field: title for field, title in told.items() if isinstance(title, str)}
             return
         found = msgspec.convert(record, _Record)
+        node = _Node.of(found)
         parent = found.parent_uuid or found.logical_parent_uuid
         tree = self._side if found.is_sidechain else self._main
-        tree.add(found.uuid, parent, found)
+        tree.add(found.uuid, parent, node)
         self._spoken = self._spoken or (found.spoken and not found.is_sidechain)
         self._folder = found.cwd or self._folder
         if found.spoken:
-            self._results |= dict.fromkeys(found.answered, found)
+            self._results |= dict.fromkeys(node.answered, node)
             if found.says:
                 self._saying.add(found.uuid)
             self._author = (found.message and found.message.model) or self._author
 
     def draft(self, branch: str | None = None) -> Draft:
         """The branch; the wrappers that the program puts around what it injects are not in the file."""
-        tree, aside = (self._main, self._side) if self._spoken else (self._side, Tree[_Record]())
+        tree, aside = (self._main, self._side) if self._spoken else (self._side, Tree[_Node]())
         apart = {tip: aside.path(leaf) for tip, leaf in aside.tips(self._saying).items()}
         forked = read_branch(tree, self._entries, branch, self._saying, apart)
         return Draft(
@@ -159,42 +186,43 @@ class ClaudeCode(Format):
             branch=forked.branch,
         )
 
-    def _entries(self, path: Sequence[_Record]) -> list[Entry]:
+    def _entries(self, path: Sequence[_Node]) -> list[Entry]:
         """A path's entries, the lines of one message as one response."""
         entries: list[Entry] = []
         last: str | None = None
         context, begun = 0, False
-        for record in self._with_results(path):
-            if record.subtype == "compact_boundary" or (record.is_compact_summary and not begun):
+        for node in self._with_results(path):
+            if node.boundary or (node.summary and not begun):
                 context += 1
             # a boundary and the summary after it begin one context
-            begun = record.subtype == "compact_boundary" or (begun and not record.spoken)
-            for said in _said(record):
-                entry = replace(said.entry, context=context) if context else said.entry
-                if said.message is not None and said.message == last and entries[-1].context == context:
+            begun = node.boundary or (begun and not node.spoken)
+            message = node.message if node.in_message else None
+            for entry in node.entries:
+                if context:
+                    entry = replace(entry, context=context)
+                if message is not None and message == last and entries[-1].context == context:
                     entries[-1] = _merged(entries[-1], entry)
                 else:
                     entries.append(entry)
-                last = said.message
+                last = message
         return entries
 
-    def _with_results(self, path: Sequence[_Record]) -> Iterator[_Record]:
+    def _with_results(self, path: Sequence[_Node]) -> Iterator[_Node]:
         """A path with the results that are missing on it, each after the message that called for it."""
-        held = {id_ for record in path if record.spoken for id_ in record.answered}
-        waiting: dict[str, _Record] = {}
+        held = {id_ for node in path for id_ in node.answered}
+        waiting: dict[str, _Node] = {}
         last: str | None = None
-        for record in path:
-            message = record.message.id if record.spoken and record.message is not None else None
-            if waiting and record.spoken and (message is None or message != last):
+        for node in path:
+            if waiting and node.spoken and (node.message is None or node.message != last):
                 yield from waiting.values()
                 waiting.clear()
-            yield record
-            if record.spoken:
-                last = message
-                missing = [
-                    self._results[id_] for id_ in record.called if id_ in self._results and id_ not in held
-                ]
-                waiting |= {found.uuid: found for found in missing}
+            yield node
+            if node.spoken:
+                last = node.message
+                for id_ in node.called:
+                    if id_ in self._results and id_ not in held:
+                        found = self._results[id_]
+                        waiting[found.uuid] = found
         yield from waiting.values()
 
 
@@ -204,10 +232,10 @@ def _merged(first: Entry, second: Entry) -> Entry:
     return replace(first, text=text, tool_calls=calls, thinking=thinking_spans(text))
 
 
-def _said(record: _Record) -> Iterator[_Said]:
+def _said(record: _Record) -> Iterator[Entry]:
     """What a record put before the model, or what the agent said in it."""
     if record.attachment is not None:
-        yield from (_Said(entry) for entry in _attached(record.attachment, record.timestamp))
+        yield from _attached(record.attachment, record.timestamp)
         return
     message, blocks, text = record.message, record.blocks, record.text
     if message is None or not record.spoken:
@@ -219,15 +247,14 @@ def _said(record: _Record) -> Iterator[_Said]:
             if block.type == "tool_use" and block.name
         )
         if text or calls:
-            entry = Entry(Role.ASSISTANT, text, calls, thinking_spans(text), timestamp=record.timestamp)
-            yield _Said(entry, message.id)
+            yield Entry(Role.ASSISTANT, text, calls, thinking_spans(text), timestamp=record.timestamp)
         return
     for block in blocks:
         if block.type == "tool_result":
             given = _result(block.content)
-            yield _Said(Entry(Role.TOOL, given, tool_call_id=block.tool_use_id, timestamp=record.timestamp))
+            yield Entry(Role.TOOL, given, tool_call_id=block.tool_use_id, timestamp=record.timestamp)
     if text:
-        yield _Said(Entry(Role.USER, text, timestamp=record.timestamp))
+        yield Entry(Role.USER, text, timestamp=record.timestamp)
 
 
 def _attached(attachment: JsonObject, timestamp: str | None) -> Iterator[Entry]:

@@ -42,7 +42,8 @@ class Finder:
                 rule = "attachment" if entry.injected else "memory_key"
                 yield entry.memory_key, Place(index, Span(0, len(entry.text)), rule=rule)
             elif entry.role is Role.ASSISTANT:
-                tools.update((call.id, call.name) for call in entry.tool_calls if call.id)
+                if entry.tool_calls:
+                    tools.update((call.id, call.name) for call in entry.tool_calls if call.id)
             else:
                 passage = _passage(entry, tools)
                 found = known.get(passage)
