@@ -1,11 +1,12 @@
 """Follow a file that another process writes 1,000 lines a second to: lost, twice, delay, CPU.
 
-    python benchmarks/follow.py [--seconds 60] [--rate 1000] [--format native|claude-code]
+    python benchmarks/follow.py [--seconds 60] [--rate 1000] [--format native|claude-code] [--model]
 
-The real screen (headless), a real file, no model; every 500th line is a memory. The delay is from a line's
-own timestamp to the moment when the app's conversation holds it. CPU is that of the process with the screen,
-this measuring included. `steps` tell both for every 10,000 lines; `grows_beyond` is how many lines there were
-before the first 1,000 whose 95th percentile was above half a second.
+The real screen (headless), a real file; the embedded model is only opened with --model. Every 500th line is a
+memory. The delay is from a line's own timestamp to the moment when the app's conversation holds it. CPU is
+that of the process with the screen, this measuring included. `steps` tell both for every 10,000 lines;
+`grows_beyond` is how many lines there were before the first 1,000 whose 95th percentile was above half a
+second.
 """
 
 import argparse
@@ -80,10 +81,17 @@ class Measured:
         return next((at for at in starts if self.percentiles(at, at + 1000)[1] > LIMIT), None)
 
 
-async def follow(path: Path, writer: list[str], lines: int) -> Measured:
+class WithoutModel(MemscopeApp):
+    """Shows and follows, and never opens a model."""
+
+    def _prepare(self) -> None:
+        pass
+
+
+async def follow(path: Path, writer: list[str], lines: int, *, model: bool) -> Measured:
     """Follow the file at `path` while the command `writer` adds `lines` lines to it."""
     follower = Follower(str(path))
-    app = MemscopeApp(Session(follower.open()), follower)
+    app = (MemscopeApp if model else WithoutModel)(Session(follower.open()), follower)
     measured = Measured()
     async with app.run_test(size=(120, 36)) as pilot:
         await pilot.pause(0.5)
@@ -113,6 +121,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--rate", type=int, default=1000)
     parser.add_argument("--format", choices=("native", "claude-code"), default="native")
+    parser.add_argument("--model", action="store_true", help="Open the embedded model.")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "log.jsonl"
@@ -122,11 +131,12 @@ def main() -> None:
         path.write_text(json.dumps(first) + "\n")
         writer = [sys.executable, "-c", WRITER, str(path), str(options.seconds), str(options.rate)]
         lines = int(options.seconds * options.rate)
-        measured = asyncio.run(follow(path, [*writer, options.format], lines))
+        measured = asyncio.run(follow(path, [*writer, options.format], lines, model=options.model))
     p50, p95, most = measured.percentiles(0, lines)
     cpu, beyond = measured.cpu(0, lines), measured.grows_beyond()
     report = {
         "format": options.format,
+        "model": options.model,
         "lines": lines,
         "lost_or_twice": measured.wrong,
         "delay_p50_p95_max": [p50, p95, most],
