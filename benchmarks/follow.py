@@ -1,9 +1,12 @@
 """Follow a file that another process writes 1,000 lines a second to: lost, twice, delay, CPU.
 
-    python benchmarks/follow.py [--seconds 60] [--rate 1000] [--format native|claude-code]
+    python benchmarks/follow.py [--seconds 60] [--rate 1000] [--format native|claude-code] [--model]
 
-The real screen (headless), a real file, no model. The delay is from a line's own timestamp to the moment when
-the app's conversation holds it.
+The real screen (headless), a real file; the embedded model is only opened with --model. Every 500th line is a
+memory. The delay is from a line's own timestamp to the moment when the app's conversation holds it. CPU is
+that of the process with the screen, this measuring included. `steps` tell both for every 10,000 lines;
+`grows_beyond` is how many lines there were before the first 1,000 whose 95th percentile was above half a
+second.
 """
 
 import argparse
@@ -13,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +40,10 @@ with open(path, "a") as file:
             else:
                 record = {"uuid": str(number), "parentUuid": parent, "sessionId": "s", "type": role,
                           "message": {"role": role, "content": text}}
+                if number % 500 == 0:
+                    memory = {"path": f"memory-{number // 500 % 20}.md", "content": text}
+                    record |= {"type": "attachment", "message": None,
+                               "attachment": {"type": "relevant_memories", "memories": [memory]}}
                 parent = str(number)
             file.write(json.dumps(record) + "\\n")
             number += 1
@@ -44,35 +52,76 @@ with open(path, "a") as file:
 """
 
 
-async def follow(path: Path, writer: list[str], lines: int) -> tuple[list[float], float, float, int]:
-    """Delays in seconds, CPU seconds, wall seconds, entries that are not exactly once there."""
+STEP, LIMIT = 10_000, 0.5
+"""Lines in a step of the report, and the delay in seconds that is aimed at."""
+
+
+@dataclass
+class Measured:
+    """`delays` in seconds by line, (lines seen, CPU seconds, wall seconds) at every look, lines that are not
+    there exactly once."""
+
+    delays: list[float] = field(default_factory=list)
+    clocks: list[tuple[int, float, float]] = field(default_factory=list)
+    wrong: int = 0
+
+    def cpu(self, first: int, last: int) -> float:
+        """The share of one core from line `first` to `last`."""
+        begin, *_, end = [clock for clock in self.clocks if first <= clock[0] <= last]
+        return round((end[1] - begin[1]) / (end[2] - begin[2]), 3)
+
+    def percentiles(self, first: int, last: int) -> list[float]:
+        """Median, 95th percentile and maximum of the delays of these lines."""
+        found: list[float] = np.percentile(self.delays[first:last], (50, 95, 100)).round(3).tolist()
+        return found
+
+    def grows_beyond(self) -> int | None:
+        """How many lines there were when following fell behind, None if it never did."""
+        starts = range(0, len(self.delays), 1000)
+        return next((at for at in starts if self.percentiles(at, at + 1000)[1] > LIMIT), None)
+
+
+class WithoutModel(MemscopeApp):
+    """Shows and follows, and never opens a model."""
+
+    def _prepare(self) -> None:
+        pass
+
+
+async def follow(path: Path, writer: list[str], lines: int, *, model: bool) -> Measured:
+    """Follow the file at `path` while the command `writer` adds `lines` lines to it."""
     follower = Follower(str(path))
-    app = MemscopeApp(Session(follower.open()), follower)
-    delays: list[float] = []
+    app = (MemscopeApp if model else WithoutModel)(Session(follower.open()), follower)
+    measured = Measured()
     async with app.run_test(size=(120, 36)) as pilot:
         await pilot.pause(0.5)
-        cpu, begun = time.process_time(), time.monotonic()
         process = subprocess.Popen(writer)
-        seen = 1
-        while seen <= lines and (process.poll() is None or time.monotonic() - begun < 600):
+        deadline, seen = time.monotonic() + 600, 0
+        measured.clocks.append((0, time.process_time(), time.monotonic()))
+        while seen < lines and time.monotonic() < deadline:
             entries = app.opened.session.conversation.entries
-            now = time.time()
-            delays += [now - float(entry.text.rpartition(" ")[2]) for entry in entries[seen:]]
-            seen = len(entries)
+            if len(entries) - 1 > seen:
+                now = time.time()
+                measured.delays += [
+                    now - float(entry.text.rpartition(" ")[2]) for entry in entries[seen + 1 :]
+                ]
+                seen = len(entries) - 1
+                measured.clocks.append((seen, time.process_time(), time.monotonic()))
             await asyncio.sleep(0.01)
-        wall, cpu = time.monotonic() - begun, time.process_time() - cpu
+        process.wait()
         numbers = [int(entry.text.split()[1]) for entry in app.opened.session.conversation.entries[1:]]
-        wrong = len(set(range(lines)) ^ set(numbers)) + len(numbers) - len(set(numbers))
+        measured.wrong = len(set(range(lines)) ^ set(numbers)) + len(numbers) - len(set(numbers))
         app.close()
-    return delays, cpu, wall, wrong
+    return measured
 
 
 def main() -> None:
-    """Print one JSON object."""
+    """Print one JSON object and one line of a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--rate", type=int, default=1000)
     parser.add_argument("--format", choices=("native", "claude-code"), default="native")
+    parser.add_argument("--model", action="store_true", help="Open the embedded model.")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "log.jsonl"
@@ -82,20 +131,29 @@ def main() -> None:
         path.write_text(json.dumps(first) + "\n")
         writer = [sys.executable, "-c", WRITER, str(path), str(options.seconds), str(options.rate)]
         lines = int(options.seconds * options.rate)
-        delays, cpu, wall, wrong = asyncio.run(follow(path, [*writer, options.format], lines))
-    percentiles = np.percentile(delays, (50, 95, 100)).round(3).tolist()
-    print(
-        json.dumps(
+        measured = asyncio.run(follow(path, [*writer, options.format], lines, model=options.model))
+    p50, p95, most = measured.percentiles(0, lines)
+    cpu, beyond = measured.cpu(0, lines), measured.grows_beyond()
+    report = {
+        "format": options.format,
+        "model": options.model,
+        "lines": lines,
+        "lost_or_twice": measured.wrong,
+        "delay_p50_p95_max": [p50, p95, most],
+        "cpu_of_one_core": cpu,
+        "grows_beyond": beyond,
+        "steps": [
             {
-                "format": options.format,
-                "lines": lines,
-                "lost_or_twice": wrong,
-                "delay_p50_p95_max": percentiles,
-                "cpu_of_one_core": round(cpu / wall, 3),
-                "seconds": round(wall, 1),
+                "lines": [at, min(at + STEP, lines)],
+                "delay_p50_p95_max": measured.percentiles(at, at + STEP),
+                "cpu_of_one_core": measured.cpu(at, at + STEP),
             }
-        )
-    )
+            for at in range(0, lines, STEP)
+        ],
+    }
+    print(json.dumps(report))
+    grown = "never" if beyond is None else f"{beyond:,}"
+    print(f"| {options.format} | {lines:,} | {measured.wrong} | {p50} | {p95} | {most} | {cpu} | {grown} |")
 
 
 if __name__ == "__main__":

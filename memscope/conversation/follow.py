@@ -92,6 +92,8 @@ class Follower:
             self._mark = None
             self._fail(f"{self._name}: {error.strerror or error}; what was read of it stays.")
         except InputError as error:
+            if self._database:  # which another program may let go of without changing it
+                self._mark = None
             self._fail(str(error))
         else:
             self.problem, self._waiting, self._since = "", "", None

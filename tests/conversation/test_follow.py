@@ -233,3 +233,20 @@ def test_a_database_is_asked_again_when_it_has_changed_and_its_session_stays(
         said = {"role": "user", "content": "And now?", "timestamp": 1002.0}
         insert(database, "messages", session_id="s1", **said)
         assert texts(follower.look()) == ["Where do I live?", "In Lyon.", "And now?"]
+
+
+def test_a_database_that_was_locked_is_asked_again_though_nothing_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("memscope.conversation.readers.hermes_database._PATIENCE", 0.0)
+    path = tmp_path / "state.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.executescript(OLD)
+        session(database, "s1", 1000.0, "Where do I live?")
+        follower = Follower(str(path))
+        follower.open()
+        insert(database, "messages", session_id="s1", role="assistant", content="In Lyon.", timestamp=1002.0)
+        database.execute("BEGIN EXCLUSIVE")
+        assert follower.look() is None
+        database.execute("ROLLBACK")
+        assert texts(follower.look()) == ["Where do I live?", "In Lyon."]

@@ -30,12 +30,9 @@ class Finder:
 
     def find(self, entries: Iterable[Entry]) -> tuple[Memory, ...]:
         """The memories of a conversation: entries that are one, and spans inside other entries."""
-        known, self._found = self._found, {}
-        return memories_of(self._places(entries, known))
+        return memories_of(self._places(entries))
 
-    def _places(
-        self, entries: Iterable[Entry], known: dict[Passage, tuple[Found, ...]]
-    ) -> Iterator[tuple[str, Place]]:
+    def _places(self, entries: Iterable[Entry]) -> Iterator[tuple[str, Place]]:
         tools: dict[str, str] = {}
         for index, entry in enumerate(entries):
             if entry.memory_key is not None:
@@ -46,12 +43,9 @@ class Finder:
                     tools.update((call.id, call.name) for call in entry.tool_calls if call.id)
             else:
                 passage = _passage(entry, tools)
-                found = known.get(passage)
+                found = self._found.get(passage)
                 if found is None:
-                    found = self._found.get(passage)
-                if found is None:
-                    found = tuple(self._read(passage, index))
-                self._found[passage] = found
+                    found = self._found[passage] = tuple(self._read(passage, index))
                 yield from ((one.key, Place(index, one.inner, one.span, one.rule)) for one in found)
 
     def _read(self, passage: Passage, index: int) -> list[Found]:
