@@ -63,7 +63,7 @@ class SessionsScreen(Screen[None]):
         #search:focus { background: $surface; }
         #main { height: 1fr; }
         #list { width: 1fr; }
-        #preview { width: 38%; max-width: 70; }
+        #preview { width: 36%; max-width: 70; }
         #empty { height: 1fr; padding: 1 2; }
         #notes { color: $warning; }
     }
