@@ -281,7 +281,8 @@ class MemscopeApp(App[None]):
             followed.waiting = message.conversation
         else:
             self._adopt(message.conversation)
-        self._show_state()
+        if message.changed:
+            self._show_state()
 
     def on_prepared(self, message: workers.Prepared) -> None:
         """The session is ready: its matrix may be another one, filled from the store."""

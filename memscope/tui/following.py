@@ -20,10 +20,12 @@ _SHARE = 2
 
 @dataclass
 class Looked(Message):
-    """A look has ended: what the conversation has become, None if it is as it was."""
+    """A look has ended: what the conversation has become, None if it is as it was; `changed` says whether
+    that or the problem with the file is another than at the look before."""
 
     following: "Following"
     conversation: Conversation | None
+    changed: bool
 
 
 class Following:
@@ -56,10 +58,10 @@ class Following:
 
     async def _look(self) -> None:
         while True:
-            began = time.monotonic()
+            began, before = time.monotonic(), self.problem
             found = await asyncio.to_thread(self._follower.look)
-            handled = asyncio.Event()
-            self._app.post_message(Looked(self, found))
+            self._app.post_message(Looked(self, found, found is not None or self.problem != before))
+            handled = asyncio.Event()  # called after the message: showing it is part of what a look costs
             self._app.call_later(handled.set)
             await handled.wait()
             await asyncio.sleep(max(POLL, _SHARE * (time.monotonic() - began)))
