@@ -362,11 +362,9 @@ def _opener(metric: str | None, scorer: dict[str, Any]) -> "Opener":
 
 def _latest(branch: str | None) -> tuple[str, str | None]:
     """The newest session of the current directory: its path, and its branch if none was asked for."""
-    from memscope.conversation.library import Library, places
-    from memscope.database import FILE
-    from memscope.settings import cache_dir
+    from memscope.conversation.library import open_library
 
-    library = Library(cache_dir() / FILE, places(Path.cwd()), Path.cwd())
+    library = open_library(Path.cwd())
     try:
         listed = library.latest(threading.Event())
     finally:

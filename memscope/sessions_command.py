@@ -11,9 +11,8 @@ from pathlib import Path
 import msgspec
 
 from memscope.activity import Activities
-from memscope.conversation.library import Library, Listed, places
+from memscope.conversation.library import Library, Listed, open_library
 from memscope.conversation.library.listed import text_of
-from memscope.conversation.rules import load_rules
 from memscope.database import FILE
 from memscope.ledger import stamp
 from memscope.progress import show_progress
@@ -101,10 +100,7 @@ class Sessions:
 def find_sessions(folder: Path) -> Sessions:
     """Find all sessions and count in the small ones, with progress on standard error; `folder` is the current
     directory. Raises InputError if the settings can't be read."""
-    library, runs = (
-        Library(cache_dir() / FILE, places(folder), folder, load_rules()),
-        Runs(cache_dir() / FILE),
-    )
+    library, runs = open_library(folder), Runs(cache_dir() / FILE)
     activities = Activities()
     found: list[Listed] = []
     try:

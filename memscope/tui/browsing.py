@@ -10,8 +10,7 @@ from textual.message import Message
 from textual.screen import Screen
 
 from memscope.activity import Activities
-from memscope.conversation.library import Library, Listed, Preview, places
-from memscope.conversation.rules import load_rules
+from memscope.conversation.library import Listed, Preview, open_library
 from memscope.database import FILE
 from memscope.errors import InputError
 from memscope.scoring.runs import Runs
@@ -68,7 +67,7 @@ class Browsing:
         can't be read."""
         self._screen = screen
         self.activities = Activities()
-        self._library = Library(cache_dir() / FILE, places(folder), folder, load_rules())
+        self._library = open_library(folder)
         self._runs = Runs(cache_dir() / FILE)
         self._stops: dict[str, threading.Event] = {}
         self._scans = 0

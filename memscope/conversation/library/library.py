@@ -11,20 +11,27 @@ from threading import Event
 from memscope.conversation.library.heads import look, read_ends, with_counts
 from memscope.conversation.library.index import Index
 from memscope.conversation.library.listed import Listed, clean, text_of, valid
-from memscope.conversation.library.places import DATABASE, Found, Place, walk
+from memscope.conversation.library.places import DATABASE, Found, Place, places, walk
 from memscope.conversation.library.preview import Preview, preview
 from memscope.conversation.library.search import search
 from memscope.conversation.library.titles import spoken
 from memscope.conversation.readers import read_conversation
 from memscope.conversation.readers.hermes import Hermes
 from memscope.conversation.readers.hermes_database import list_sessions
-from memscope.conversation.rules import PACK, Rule
+from memscope.conversation.rules import PACK, Rule, load_rules
+from memscope.database import FILE
 from memscope.errors import InputError
-from memscope.settings import configured
+from memscope.settings import cache_dir, configured
 
 COUNTABLE = 256_000_000
 """Bytes of the largest file that is read whole to count what is in it."""
 _FIRST_BATCH, _BATCH = 50, 250
+
+
+def open_library(folder: Path) -> "Library":
+    """The sessions on this machine, remembered in memscope's database, with memories found by the user's
+    rules; `folder` is the current directory. Raises InputError if the settings can't be read."""
+    return Library(cache_dir() / FILE, places(folder), folder, load_rules())
 
 
 class Library:
