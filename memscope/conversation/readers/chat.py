@@ -21,13 +21,17 @@ class _Part(msgspec.Struct):
     text: str | None = None
 
 
-class _Function(msgspec.Struct):
+class Function(msgspec.Struct):
+    """What is called, and with what."""
+
     name: str
     arguments: Any = None
 
 
-class _Call(msgspec.Struct):
-    function: _Function
+class FunctionCall(msgspec.Struct):
+    """A call of a tool as the OpenAI API writes it, and others after it."""
+
+    function: Function
     id: str | None = None
 
 
@@ -36,8 +40,8 @@ class _Message(msgspec.Struct):
 
     role: str
     content: str | list[_Part | str] | None = None
-    tool_calls: list[_Call] | None = None
-    function_call: _Function | None = None
+    tool_calls: list[FunctionCall] | None = None
+    function_call: Function | None = None
     memory_key: str | None = None
     tool_call_id: str | None = None
     name: str | None = None

@@ -6,7 +6,7 @@ import msgspec
 
 from memscope.conversation.model import Entry, Role, ToolCall
 from memscope.conversation.readers.base import Draft, Format, JsonObject
-from memscope.conversation.readers.chat import ROLES
+from memscope.conversation.readers.chat import ROLES, Function, FunctionCall
 from memscope.conversation.readers.json_text import as_arguments, as_json
 from memscope.conversation.thinking import as_thinking, thinking_spans
 
@@ -30,21 +30,11 @@ class _Call(msgspec.Struct):
     id: str | None = None
 
 
-class _Function(msgspec.Struct):
-    name: str
-    arguments: Any = None
-
-
-class _MadeCall(msgspec.Struct):
-    function: _Function
-    id: str | None = None
-
-
 class _More(msgspec.Struct):
     """`additional_kwargs`: what a service answered, as it wrote it."""
 
-    tool_calls: list[_MadeCall] | None = None
-    function_call: _Function | None = None
+    tool_calls: list[FunctionCall] | None = None
+    function_call: Function | None = None
     reasoning_content: str | None = None
 
 
@@ -153,7 +143,7 @@ def _calls(message: _Message, more: _More) -> list[ToolCall]:
         return [ToolCall(call.name, as_arguments(call.args), call.id) for call in read]
     made = list(more.tool_calls or ())
     if more.function_call is not None:
-        made.append(_MadeCall(more.function_call))
+        made.append(FunctionCall(more.function_call))
     return [ToolCall(call.function.name, as_arguments(call.function.arguments), call.id) for call in made]
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from memscope.conversation.model import Branch, Entry, Role, ToolCall
 from memscope.conversation.readers.base import Draft, Format, JsonObject
+from memscope.conversation.readers.chat import FunctionCall
 from memscope.conversation.readers.json_text import as_json
 from memscope.conversation.thinking import thinking_spans
 
@@ -40,16 +41,6 @@ class _Part(msgspec.Struct):
 _Content = str | list[_Part] | None
 
 
-class _Function(msgspec.Struct):
-    name: str
-    arguments: Any = None
-
-
-class _Call(msgspec.Struct):
-    function: _Function
-    id: str | None = None
-
-
 class _Return(msgspec.Struct):
     tool_call_id: str | None = None
     func_response: _Content = None
@@ -63,7 +54,7 @@ class _Message(msgspec.Struct):
     content: _Content = None
     name: str | None = None
     model: str | None = None
-    tool_calls: list[_Call] | None = None
+    tool_calls: list[FunctionCall] | None = None
     tool_call_id: str | None = None
     tool_returns: list[_Return] | None = None
     created_at: str | None = None
