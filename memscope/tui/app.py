@@ -118,30 +118,12 @@ class MemscopeApp(App[None]):
 
     def open_file(self, path: str, branch: str | None) -> None:
         """Open another session in place of the one that is open, of which what was scored stays."""
-
-        async def read() -> None:
-            assert self._opener is not None
-            try:
-                session, follower = await asyncio.to_thread(self._opener, path, branch)
-            except MemscopeError as error:
-                self._say(str(error))
-            else:
-                self._replace(session, follower)
-
-        self._say("")
-        self.run_worker(read(), group="opening", exclusive=True, exit_on_error=False)
+        self._read(path, branch, self._replace)
 
     def choose_branch(self, path: str) -> None:
         """Ask which branch of a file to open, if it forks, and open that."""
 
-        async def read() -> None:
-            assert self._opener is not None
-            try:
-                session, follower = await asyncio.to_thread(self._opener, path, None)
-            except MemscopeError as error:
-                self._say(str(error))
-                return
-            follower.stop()
+        def ask(session: Session, follower: Follower) -> None:
             source = session.conversation.source
             if len(source.branches) < 2:
                 self._say("This conversation does not fork.")
@@ -153,13 +135,7 @@ class MemscopeApp(App[None]):
 
             self.push_screen(BranchesScreen(source.branches, source.branch), chosen)
 
-        self._say("")
-        self.run_worker(read(), group="opening", exclusive=True, exit_on_error=False)
-
-    def show_matrix(self) -> None:
-        """Back from the list to the matrix of the open session."""
-        if isinstance(self.screen, SessionsScreen) and self.is_open:
-            self.pop_screen()
+        self._read(path, None, ask)
 
     def close(self) -> None:
         """Stop whatever runs and let go of the session."""
@@ -210,8 +186,9 @@ class MemscopeApp(App[None]):
         self.push_screen(self._sessions)
 
     def action_matrix(self) -> None:
-        """Show the matrix of the open session."""
-        self.show_matrix()
+        """Back from the list to the matrix of the open session."""
+        if isinstance(self.screen, SessionsScreen) and self.is_open:
+            self.pop_screen()
 
     def action_score(self) -> None:
         """Score what is missing, once the model is open; if it could not be opened, try that again."""
@@ -339,6 +316,21 @@ class MemscopeApp(App[None]):
             self.call_after_refresh(self._prepare)
         if opened.following is not None:
             opened.following.start()
+
+    def _read(self, path: str, branch: str | None, then: Callable[[Session, Follower], None]) -> None:
+        """Open a file in a thread, then call `then`; what goes wrong is said in place."""
+
+        async def read() -> None:
+            assert self._opener is not None
+            try:
+                session, follower = await asyncio.to_thread(self._opener, path, branch)
+            except MemscopeError as error:
+                self._say(str(error))
+            else:
+                then(session, follower)
+
+        self._say("")
+        self.run_worker(read(), group="opening", exclusive=True, exit_on_error=False)
 
     def _replace(self, session: Session, follower: Follower) -> None:
         """Show another session, and only that; the list of sessions is kept aside."""

@@ -260,7 +260,7 @@ class SessionsScreen(Screen[None]):
             self.query_one(Input).value = ""
             self._list.focus()
         elif self._app.is_open:
-            self._app.show_matrix()
+            self._app.action_matrix()
 
     @property
     def _app(self) -> MemscopeApp:
