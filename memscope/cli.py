@@ -18,8 +18,8 @@ from memscope.score_command import Mode, check_mode, mode_options, score_session
 if TYPE_CHECKING:
     from memscope.conversation.follow import Follower
     from memscope.conversation.model import Conversation
+    from memscope.open_session import Opener
     from memscope.scoring.session import Session
-    from memscope.tui.app import Opener
 
 METRICS = ("signed", "clamped", "token-clamped")
 INTERRUPTED = 130
@@ -101,14 +101,16 @@ def open_(
     path: str | None, latest: bool, auto: bool, branch: str | None, metric: str | None, **scorer: Any
 ) -> int:
     """Open a conversation on the screen and follow its file as it grows; without PATH choose one."""
-    opener = _opener(metric, scorer)
+    from memscope.open_session import latest_session, open_session, opener_of
+
+    opener = opener_of(metric, scorer)
     if path in ("demo", "-"):
-        session = _open_session(path, branch, metric, scorer)
+        session = open_session(path, branch, metric, scorer)
         return _show(session, opener=opener, keys_from_terminal=path == "-")
     if latest:
         if path is not None:
             raise InputError("Give a path or --latest, not both.")
-        path, branch = _latest(branch)
+        path, branch = latest_session(branch)
     if path is None:
         return _show(opener=opener, auto=auto)
     return _show(*opener(path, branch), opener=opener, auto=auto)
@@ -119,8 +121,10 @@ def open_(
 @_metric
 def demo(metric: str | None, **scorer: Any) -> int:
     """Open the conversation that ships with memscope and score it."""
-    session = _open_session("demo", None, metric, scorer)
-    return _show(session, opener=_opener(metric, scorer), score_at_once=True)
+    from memscope.open_session import open_session, opener_of
+
+    session = open_session("demo", None, metric, scorer)
+    return _show(session, opener=opener_of(metric, scorer), score_at_once=True)
 
 
 @cli.command()
@@ -141,9 +145,10 @@ def score(
 ) -> int:
     """Score a conversation and print which memory each response needed."""
     from memscope.export import check_target, write_file
+    from memscope.open_session import open_session
 
     mode = take_mode(options)
-    session = _open_session(path, branch, metric, options)
+    session = open_session(path, branch, metric, options)
     if json_path is not None and json_path != "-":
         check_target(session, Path(json_path))
     check_mode(session, mode, json_path)
@@ -194,8 +199,9 @@ def export(path: str, target: str, branch: str | None, metric: str | None, fresh
     """Write a conversation's matrix to a file, scoring first what is not known yet."""
     from memscope.export import check_export
     from memscope.export import export as write
+    from memscope.open_session import open_session
 
-    session = _open_session(path, branch, metric, scorer)
+    session = open_session(path, branch, metric, scorer)
     check_export(session, Path(target))
     scored = score_session(session, Mode(), fresh=fresh)
     write(session, Path(target))
@@ -215,10 +221,11 @@ def sessions(path: str | None, as_json: bool, subagents: bool, branch: str | Non
     """
     import time
 
+    from memscope.open_session import read
     from memscope.sessions_command import find_sessions
 
     if path is not None:
-        return _list_memories(_read(path, branch), as_json)
+        return _list_memories(read(path, branch), as_json)
     found = find_sessions(Path.cwd())
     if as_json:
         click.echo(found.document(), nl=False)
@@ -319,57 +326,6 @@ def _wrote(session: "Session", target: str) -> None:
     for note in session.notes:
         click.echo(printable(note), err=True)
     click.echo(f"Wrote {printable(target)}.", err=True)
-
-
-def _open_session(path: str, branch: str | None, metric: str | None, scorer: dict[str, Any]) -> "Session":
-    """A session over the conversation in a file, in standard input (`-`), or over the one of the demo."""
-    return _session(_read(path, branch), metric, scorer)
-
-
-def _read(path: str, branch: str | None) -> "Conversation":
-    from memscope.conversation.readers import read_conversation
-    from memscope.conversation.rules import load_rules
-
-    if path == "demo":
-        from memscope.demo import demo_path
-
-        path = str(demo_path())
-    return read_conversation(path, branch, load_rules())
-
-
-def _session(conversation: "Conversation", metric: str | None, scorer: dict[str, Any]) -> "Session":
-    from memscope.scoring.matrix import Metric
-    from memscope.scoring.session import Session
-    from memscope.settings import scorer_choice, setting
-
-    chosen = metric or setting("metric", METRICS[0])
-    if chosen not in METRICS:
-        raise InputError(f"The metric {chosen!r} is unknown; choose one of {', '.join(METRICS)}.")
-    return Session(conversation, choice=scorer_choice(**scorer), metric=Metric(chosen))
-
-
-def _opener(metric: str | None, scorer: dict[str, Any]) -> "Opener":
-    """Opens a file, or a branch of it, to be scored as the command line says."""
-    from memscope.conversation.follow import Follower
-    from memscope.conversation.rules import load_rules
-
-    def open_file(path: str, branch: str | None) -> tuple["Session", Follower]:
-        follower = Follower(path, branch, load_rules())
-        return _session(follower.open(), metric, scorer), follower
-
-    return open_file
-
-
-def _latest(branch: str | None) -> tuple[str, str | None]:
-    """The newest session of the current directory: its path, and its branch if none was asked for."""
-    from memscope.conversation.library import open_library
-
-    library = open_library(Path.cwd())
-    try:
-        listed = library.latest(threading.Event())
-    finally:
-        library.close()
-    return listed.path, branch or listed.branch or None
 
 
 def _show(

@@ -30,11 +30,10 @@ from memscope.tui.theme import DARK, LIGHT, palette
 from memscope.tui.workers import SessionWorkers
 
 if TYPE_CHECKING:
+    from memscope.open_session import Opener
     from memscope.scoring.session import Session
 
 
-Opener = Callable[[str, str | None], "tuple[Session, Follower]"]
-"""Opens the file at a path and a branch of it, None the live one; raises MemscopeError."""
 _GENERAL = ("quit", "help", "command_palette", "change_theme")
 """Actions that work everywhere."""
 
