@@ -91,8 +91,13 @@ class Browsing:
         self._start("count", lambda stop: self._count(sessions, stop))
 
     def search(self, query: str, sessions: Sequence[Listed]) -> None:
-        """Look for a text in these sessions; an empty one only ends the search before."""
+        """Look for a text in these sessions."""
         self._start("search", lambda stop: self._search(query, sessions, stop))
+
+    def stop_search(self) -> None:
+        """End the search that is under way."""
+        if "search" in self._stops:
+            self._stops["search"].set()
 
     def preview(self, listed: Listed) -> None:
         """Read the ends of a session."""
@@ -142,8 +147,6 @@ class Browsing:
             self._post(Previewed(listed, None, str(error)), stop)
 
     def _search(self, query: str, sessions: Sequence[Listed], stop: threading.Event) -> None:
-        if not query:
-            return
         with self.activities.track("searching in texts"):
             for listed in self._library.search(query, sessions, stop):
                 self._post(Held(query, listed), stop)

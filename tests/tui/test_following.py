@@ -184,3 +184,17 @@ async def test_a_log_that_is_only_begun_opens_the_model_with_its_first_response(
         add(log, *TALK[3:])
         await until(pilot, lambda: shape(pilot) == (2, 3) and app.opened.work.ready)
         app.opened.close()
+
+
+async def test_what_is_missing_is_said_anew_as_a_log_grows(log: Path) -> None:
+    log.write_text(lines((("user", "Hello."),)))
+    follower = Follower(str(log))
+    app = MemscopeApp(Session(follower.open()), follower)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, lambda: "no memories" in picture(pilot))
+        add(log, ("home", "Nora lives in Bergen."))
+        await until(pilot, lambda: "no responses yet" in picture(pilot))
+        add(log, ("assistant", "Welcome back to Bergen."))
+        await until(pilot, lambda: "1 memories x 1 responses" in picture(pilot) and app.opened.work.ready)
+        assert heatmap(pilot).has_focus
+        app.close()

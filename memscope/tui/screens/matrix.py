@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, Horizontal
+from textual.containers import Container, Horizontal, VerticalScroll
 from textual.content import Content
 from textual.widgets import Footer, Static
 
@@ -78,7 +78,8 @@ class MatrixScreen(SessionScreen[None]):
             yield Line(id="title")
             yield Line(id="cost")
             yield Line(id="follow")
-        yield Static(self._emptiness(), id="empty", markup=False)
+        with VerticalScroll(id="empty", can_focus=False):
+            yield Static(id="emptiness", markup=False)
         with Horizontal(id="main"):
             yield Heatmap(self._view, self._palette, id="heatmap")
             yield CellPanel(self._view, self._palette, id="panel")
@@ -192,7 +193,13 @@ class MatrixScreen(SessionScreen[None]):
         return "" if memories and responses else NO_RESPONSES if memories else NO_MEMORIES
 
     def _show_emptiness(self) -> None:
-        empty = bool(self._emptiness())
-        self.query_one("#empty").display = empty
+        said = self._emptiness()
+        empty, page = bool(said), self.query_one("#empty")
+        self.query_one("#emptiness", Static).update(Content(said))
+        page.display = page.can_focus = empty
         self.query_one("#main").display = not empty
+        if empty:
+            page.focus()
+        elif self.focused in (None, page):
+            self.heatmap.focus()
         self.query_one("#status").display = not empty

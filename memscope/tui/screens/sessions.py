@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
+from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
 from textual.timer import Timer
@@ -68,7 +68,7 @@ class SessionsScreen(Screen[None]):
         #notes { color: $warning; }
     }
     SessionsScreen.-narrow {
-        #preview, #local { display: none; }
+        #preview { display: none; }
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -99,6 +99,8 @@ class SessionsScreen(Screen[None]):
         self._scanned = False
         self._notes: tuple[str, ...] = ()
         self._problem = ""
+        self._searched = ""
+        """What texts were last searched for."""
         self._quiet: Timer | None = None
 
     def compose(self) -> ComposeResult:
@@ -108,7 +110,8 @@ class SessionsScreen(Screen[None]):
             yield Line(id="title")
             yield Line("read-only and local", id="local")
         yield Input(placeholder="/ searches titles and texts", id="search", compact=True)
-        yield Static(_NONE, id="empty", markup=False)
+        with VerticalScroll(id="empty", can_focus=False):
+            yield Static(_NONE, markup=False)
         with Horizontal(id="main"):
             yield SessionList(self._view, colours, id="list")
             yield SessionPreview(colours, id="preview")
@@ -152,6 +155,7 @@ class SessionsScreen(Screen[None]):
             self._view.keep(message.rows)
             self._scanned = True
             self._notes = message.notes
+            self._searched = ""
             self._search_texts()
             self._show()
 
@@ -186,7 +190,8 @@ class SessionsScreen(Screen[None]):
         """Search titles at once, texts after a pause."""
         self._view.search(event.value.strip())
         self._list.to_top()
-        self._browsing.search("", ())
+        self._browsing.stop_search()
+        self._searched = ""
         self._show()
         self._later()
 
@@ -213,6 +218,8 @@ class SessionsScreen(Screen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what works now."""
+        if action == "search":
+            return not isinstance(self.focused, Input)
         if action == "branches":
             return self._list.row is not None
         if action == "back":
@@ -309,5 +316,7 @@ class SessionsScreen(Screen[None]):
             self._browsing.preview(row.listed)
 
     def _search_texts(self) -> None:
-        if self._view.query:
-            self._browsing.search(self._view.query, [row.listed for row in self._view.rows])
+        """Search once for what is searched for; after a scan once more."""
+        if self._view.query != self._searched:
+            self._searched = self._view.query
+            self._browsing.search(self._searched, [row.listed for row in self._view.rows])

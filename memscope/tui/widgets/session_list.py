@@ -137,6 +137,9 @@ class SessionList(ScrollView, can_focus=True, inherit_bindings=False):
         if y == 0:
             text = self._text("title", [name for name, *_ in self._columns(width)], width, indent=3)
             return strip([Segment(text, self.palette.faint)], width, self.palette.normal)
+        if y == 1 and not self._view.shown and self._view.query:
+            text = fit("   no session holds this; esc shows all again", width)
+            return strip([Segment(text, self.palette.faint)], width, self.palette.normal)
         line = y - 1 + self.scroll_offset.y
         if line >= len(self._view.shown):
             return Strip.blank(self.size.width, self.palette.normal)
