@@ -84,11 +84,12 @@ class MemscopeApp(App[None]):
         score_at_once: bool = False,
         auto: bool = False,
     ) -> None:
-        """`opener` opens the file that is chosen in the list of sessions; it is called in a thread."""
+        """`opener` opens the file that is chosen in the list of sessions; it is called in a thread. Raises
+        InputError if there is no session to begin with and the list can't be made."""
         super().__init__()
         self._opened = None if session is None else Opened(self, session, follower)
         self._opener = opener
-        self._sessions: SessionsScreen | None = None
+        self._sessions = SessionsScreen(Path.cwd()) if session is None else None
         self._score_at_once = score_at_once
         self._auto = auto
         self._exportable = False
@@ -149,7 +150,7 @@ class MemscopeApp(App[None]):
         if action in _GENERAL:
             return True
         if action == "sessions":
-            return self._opener is not None and not isinstance(self.screen, SessionsScreen)
+            return self._opener is not None and self._sessions not in self.screen_stack
         if action == "matrix":
             return isinstance(self.screen, SessionsScreen) and self.is_open
         if not self.is_open or not isinstance(self.screen, SessionScreen):
@@ -181,6 +182,7 @@ class MemscopeApp(App[None]):
             except (InputError, OSError) as error:
                 self._say(str(error))
                 return
+        if not self.is_screen_installed(self._sessions):
             self.install_screen(self._sessions, "sessions")
         self.push_screen(self._sessions)
 

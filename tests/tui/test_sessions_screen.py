@@ -12,6 +12,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from memscope.conversation.follow import Follower
+from memscope.errors import InputError
 from memscope.scoring.session import Session
 from memscope.tui.app import MemscopeApp
 from memscope.tui.screens.branches import BranchesScreen
@@ -159,6 +160,23 @@ async def test_b_offers_the_branches_of_a_conversation_that_forks() -> None:
         await strike(pilot, "up", "enter")
         await until(pilot, lambda: the_app(pilot).is_open)
         assert the_app(pilot).opened.session.conversation.entries[-1].text.startswith("Of oak")
+
+
+async def test_1_does_nothing_while_a_prompt_stands_over_the_list() -> None:
+    async with browsing() as pilot:
+        await strike(pilot, "question_mark", "1")
+        assert pilot.app.screen_stack.count(pilot.app.get_screen("sessions")) == 1
+        assert not the_app(pilot).check_action("sessions", ())
+
+
+def test_settings_that_can_not_be_read_are_refused_before_anything_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "memscope").mkdir()
+    (tmp_path / "memscope" / "config.toml").write_text("session_folders = 5")
+    with pytest.raises(InputError, match="`session_folders` must be a list"):
+        MemscopeApp(opener=opener)
 
 
 async def test_what_can_not_be_opened_is_said_in_place(home: Path) -> None:
