@@ -24,14 +24,27 @@ _MISSING = (CellState.PENDING, CellState.RUNNING, CellState.FAILED)
 class Opened:
     """What the screens of a session share, and what can be said of it."""
 
-    def __init__(self, app: App[Any], session: Session, follower: Follower | None) -> None:
-        """`follower` has read the session's conversation; None if its file is not followed."""
+    def __init__(
+        self,
+        app: App[Any],
+        session: Session,
+        follower: Follower | None,
+        *,
+        score_at_once: bool = False,
+        auto: bool = False,
+    ) -> None:
+        """`follower` has read the session's conversation; None if its file is not followed. With
+        `score_at_once` it is scored as soon as the model is open, with `auto` whatever comes later."""
         self.session = session
         self.view = MatrixView(session.conversation, session.matrix, session.metric)
         self.work = SessionWorkers(app, session)
         self.following = None if follower is None else Following(app, follower)
         self.first_new = len(session.conversation.entries)
         """The entry from which on everything came after the session was opened."""
+        self.cell = (0, 0)
+        """The memory and the response that the user looks at, whatever the screen."""
+        self._score_at_once = score_at_once
+        self._auto = auto
         self._problem = ""
 
     @property
@@ -44,6 +57,11 @@ class Opened:
         """How many of those belong to responses that came after the session was opened."""
         new = np.array(self.view.matrix.responses, np.int64) >= self.first_new
         return int((self.view.matrix.states[:, new] == CellState.PENDING).sum())
+
+    @property
+    def exportable(self) -> bool:
+        """Whether there is anything to write to a file."""
+        return self.view.matrix.count(CellState.SCORED) > 0
 
     @property
     def problem(self) -> str:
@@ -96,10 +114,45 @@ class Opened:
         self.first_new = min(self.first_new, len(conversation.entries))
         self.session.adopt(conversation)
         self.show_matrix()
+        memories, responses = self.view.matrix.shape
+        self.cell = max(0, min(self.cell[0], memories - 1)), max(0, min(self.cell[1], responses - 1))
 
     def show_matrix(self) -> None:
         """Draw the session's matrix, which may be another one."""
         self.view.adopt(self.session.conversation, self.session.matrix)
+
+    def prepare(self) -> None:
+        """Open the model and lay the plan."""
+        self.fail("")
+        self.work.prepare()
+
+    def prepared(self) -> None:
+        """The session is ready: show its matrix, filled from the store, and score what was asked for."""
+        self.show_matrix()
+        if self._score_at_once and self.missing:
+            self._score_at_once = False
+            self.score()
+        elif self._auto and self.missing_of_new:
+            self.score(since=self.first_new)
+
+    def score(self, *, fresh: bool = False, since: int = 0) -> None:
+        """Score what is missing, or everything again, of the responses from the entry `since` on."""
+        self.fail("")
+        self.work.score(fresh=fresh, since=since)
+
+    def score_missing(self) -> None:
+        """Score what is missing, once the model is open; if it could not be opened, try that again."""
+        if self.work.ready:
+            self.score()
+        elif self.work.busy:
+            self._score_at_once = True
+            self.notify("scoring begins when the model is open")
+        else:
+            self.prepare()
+
+    def notify(self, text: str) -> None:
+        """Say something in the activity bar for a while."""
+        self.session.activities.notify(text)
 
     def close(self) -> None:
         """Stop all work and let go of the session."""

@@ -55,7 +55,6 @@ async def following(log: Path, *, auto: bool = False, scored: bool = False) -> A
         await until(pilot, lambda: app.opened.work.ready and not app.opened.work.busy)
         if scored:
             await until(pilot, lambda: not app.opened.missing)
-            app._score_at_once = False
         yield pilot
         app.opened.close()
     session.close()
@@ -105,7 +104,7 @@ async def test_r_scores_what_has_just_come_even_before_it_is_planned(log: Path) 
         app = the_app(pilot)
         add(log, *MORE)
         await until(pilot, grown(pilot))
-        app.action_score()
+        await app.run_action("screen.score")
         await until(pilot, lambda: app.opened.missing == 0)
         assert not np.isnan(app.opened.view.matrix.baseline).any()
 

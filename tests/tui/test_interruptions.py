@@ -29,7 +29,7 @@ async def test_stopping_twice_leaves_everything_ready_to_go_on(monkeypatch: pyte
         await strike(pilot, "x", "x")
         await until(pilot, lambda: not app.opened.work.busy)
         assert not app.opened.work.scoring
-        assert app.check_action("score", ())
+        assert app.screen.check_action("score", ())
 
 
 async def test_another_metric_leaves_the_cursor_where_it_waits() -> None:

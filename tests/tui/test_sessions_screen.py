@@ -16,6 +16,7 @@ from memscope.errors import InputError
 from memscope.scoring.session import Session
 from memscope.tui.app import MemscopeApp
 from memscope.tui.screens.branches import BranchesScreen
+from memscope.tui.screens.help import HelpScreen
 from memscope.tui.screens.matrix import MatrixScreen
 from memscope.tui.screens.sessions import SessionsScreen
 from memscope.tui.widgets.session_list import SessionList
@@ -165,8 +166,8 @@ async def test_b_offers_the_branches_of_a_conversation_that_forks() -> None:
 async def test_1_does_nothing_while_a_prompt_stands_over_the_list() -> None:
     async with browsing() as pilot:
         await strike(pilot, "question_mark", "1")
-        assert pilot.app.screen_stack.count(pilot.app.get_screen("sessions")) == 1
-        assert not the_app(pilot).check_action("sessions", ())
+        assert [type(screen) for screen in pilot.app.screen_stack] == [SessionsScreen, HelpScreen]
+        assert not the_app(pilot).check_action("mode", ("sessions",))
 
 
 def test_settings_that_can_not_be_read_are_refused_before_anything_is_drawn(

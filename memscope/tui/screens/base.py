@@ -1,13 +1,18 @@
-"""What the screens of one session share."""
+"""What the screens of one session share: its work on keys, and news of what has changed."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar, cast
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-from memscope.tui.theme import Palette
+from memscope.scoring.matrix import CellState
+from memscope.tui.opened import Opened
+from memscope.tui.screens.export import ExportScreen
+from memscope.tui.theme import Palette, palette
 from memscope.tui.widgets.activity_bar import ActivityBar
 
 if TYPE_CHECKING:
@@ -30,22 +35,64 @@ HELP = Binding(
 
 
 class SessionScreen(Screen[Result]):
-    """A screen that the app tells what has changed."""
+    """A screen of the session that is open. While it is in sight the app tells it what has changed; when it
+    comes back to sight it is told everything."""
 
     HORIZONTAL_BREAKPOINTS = WIDTHS
     VERTICAL_BREAKPOINTS = HEIGHTS
+    BINDINGS: ClassVar[list[BindingType]] = [
+        HELP,
+        Binding("r", "score", "Score", id="session.score", tooltip="Score what is missing"),
+        Binding("R", "score_again", "Rescore", id="session.score_again", tooltip="Score everything again"),
+        Binding("x", "stop", "Stop", id="session.stop", tooltip="Stop scoring; what is done stays"),
+        Binding("f", "follow", "Follow", id="session.follow", tooltip="Pause or go on following the file"),
+        Binding("m", "next_metric", "Metric", id="session.metric", tooltip="Signed, clamped, token-clamped"),
+        Binding("e", "export", "Export", id="session.export", tooltip="Write the matrix to a file"),
+        Binding(
+            "d,escape",
+            "dismiss_failures",
+            "Dismiss",
+            id="session.dismiss",
+            tooltip="Let go of the failures shown",
+        ),
+    ]
 
     is_composed = False
     """Whether its widgets are there; what comes before that it sees when it is mounted."""
+
+    def __init__(self, opened: Opened) -> None:
+        super().__init__()
+        self.opened = opened
+        self.view = opened.view
+        self._suspended = False
 
     def on_mount(self) -> None:
         """Textual calls this beside the `on_mount` of the screen itself."""
         self.is_composed = True
 
+    def on_screen_suspend(self) -> None:
+        """From now on it is not told what changes."""
+        self._suspended = True
+
+    def on_screen_resume(self) -> None:
+        """Catch up on what has changed meanwhile."""
+        if self._suspended:
+            self._suspended = False
+            cell = self.opened.cell
+            self.show_conversation(self.palette)
+            self.show_state()
+            self.show_cell(*cell)
+            self.bar.wake()
+
     @property
     def memscope(self) -> MemscopeApp:
-        """The app, with the session that it has opened."""
+        """The app."""
         return cast("MemscopeApp", self.app)
+
+    @property
+    def palette(self) -> Palette:
+        """The styles of the theme as it is now."""
+        return palette(self.app)
 
     @property
     def bar(self) -> ActivityBar:
@@ -64,3 +111,70 @@ class SessionScreen(Screen[Result]):
 
     def show_state(self) -> None:
         """Preparing or scoring has begun or ended."""
+
+    def show_cell(self, memory: int, response: int) -> None:
+        """The user looks at this cell, perhaps since another screen was in sight."""
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what works now is shown and bound."""
+        opened, matrix = self.opened, self.view.matrix
+        match action:
+            case "score":
+                return not opened.work.scoring and opened.missing > 0
+            case "score_again":
+                return opened.work.ready and bool((matrix.states != CellState.IMPOSSIBLE).any())
+            case "stop":
+                return opened.work.scoring
+            case "follow":
+                return opened.following is not None
+            case "next_metric":
+                return all(matrix.shape)
+            case "export":
+                return opened.exportable
+            case "dismiss_failures":
+                return self.is_composed and self.bar.failures
+        return True
+
+    def action_score(self) -> None:
+        """Score what is missing, once the model is open; if it could not be opened, try that again."""
+        self.opened.score_missing()
+        self.memscope.show_state()
+
+    def action_score_again(self) -> None:
+        """Score everything again."""
+        self.opened.score(fresh=True)
+        self.memscope.show_state()
+
+    def action_stop(self) -> None:
+        """Stop scoring."""
+        self.opened.work.stop()
+
+    def action_follow(self) -> None:
+        """Pause following, or go on and show what came meanwhile."""
+        following = self.opened.following
+        if following is not None:
+            following.paused = not following.paused
+            if not following.paused and following.waiting is not None:
+                self.memscope.adopt(following.waiting)
+            self.memscope.show_state()
+
+    def action_next_metric(self) -> None:
+        """Show the next metric; an export follows it."""
+        self.view.set_metric(self.view.next_metric())
+        self.opened.session.metric = self.view.metric
+        self.memscope.show_all()
+
+    def action_export(self) -> None:
+        """Ask where to write the matrix."""
+        title = self.opened.session.conversation.source.title
+        name = re.sub(r"[^\w.-]+", "-", title).strip("-.") or "matrix"
+        self.app.push_screen(ExportScreen(Path(f"{name[:60]}.json")), self._exported)
+
+    def action_dismiss_failures(self) -> None:
+        """Let go of the failures shown."""
+        self.bar.dismiss()
+
+    def _exported(self, path: Path | None) -> None:
+        if path is not None:
+            self.opened.notify(f"wrote {path}")
+            self.memscope.show_state()

@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
+from memscope.tui.keys import bindings_of
 from memscope.tui.safe import printable
 
 READING = """A cell says how much less probable a response is when one memory is left out, in nats.
@@ -71,7 +72,7 @@ class HelpScreen(ModalScreen[None]):
         seen: set[str] = set()
         rows: dict[str, tuple[list[str], str]] = {}
         for node in filter(None, (below.focused, below, self.app)):
-            for binding in Binding.make_bindings(type(node).BINDINGS):
+            for binding in bindings_of(type(node)):
                 if binding.key in seen:
                     continue
                 seen.add(binding.key)

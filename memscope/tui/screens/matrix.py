@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -12,10 +11,10 @@ from textual.content import Content
 from textual.widgets import Footer, Static
 
 from memscope.tui.safe import one_line
-from memscope.tui.screens.base import HELP, SessionScreen
+from memscope.tui.screens.base import SessionScreen
 from memscope.tui.screens.response import ResponseScreen
 from memscope.tui.theme import Palette
-from memscope.tui.view import MatrixView, RowOrder
+from memscope.tui.view import RowOrder
 from memscope.tui.widgets.activity_bar import ActivityBar
 from memscope.tui.widgets.cell_panel import CellPanel
 from memscope.tui.widgets.heatmap import Heatmap
@@ -56,7 +55,6 @@ class MatrixScreen(SessionScreen[None]):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        HELP,
         Binding(
             "s",
             "next_order",
@@ -65,12 +63,6 @@ class MatrixScreen(SessionScreen[None]):
             tooltip="Order rows by weight or as in the conversation",
         ),
     ]
-
-    def __init__(self, view: MatrixView, palette: Palette, busy: Callable[[], bool]) -> None:
-        super().__init__()
-        self._view = view
-        self._palette = palette
-        self._busy = busy
 
     def compose(self) -> ComposeResult:
         """Everything that the first paint shows."""
@@ -81,14 +73,14 @@ class MatrixScreen(SessionScreen[None]):
         with VerticalScroll(id="empty", can_focus=False):
             yield Static(id="emptiness", markup=False)
         with Horizontal(id="main"):
-            yield Heatmap(self._view, self._palette, id="heatmap")
-            yield CellPanel(self._view, self._palette, id="panel")
+            yield Heatmap(self.view, self.palette, id="heatmap")
+            yield CellPanel(self.view, self.palette, id="panel")
         yield Line(id="notes")
         yield Static(id="problem", markup=False)
         with Container(id="status"):
             yield Line(id="sentence")
-            yield Legend(self._view, self._palette, id="legend")
-        yield ActivityBar(self.memscope.opened.session.activities, self._busy)
+            yield Legend(self.view, self.palette, id="legend")
+        yield ActivityBar(self.opened.session.activities, lambda: self.opened.work.busy)
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -105,7 +97,7 @@ class MatrixScreen(SessionScreen[None]):
 
     def show_all(self, palette: Palette) -> None:
         """Draw everything anew."""
-        self.heatmap.use(self._view, palette)
+        self.heatmap.use(self.view, palette)
         panel, legend = self.query_one(CellPanel), self.query_one(Legend)
         panel.palette = legend.palette = palette
         panel.follow(self.heatmap.memory, self.heatmap.response)
@@ -115,8 +107,8 @@ class MatrixScreen(SessionScreen[None]):
 
     def show_state(self) -> None:
         """Say which conversation and scorer this is, what scoring costs, and what went wrong."""
-        opened = self.memscope.opened
-        memories, responses = self._view.matrix.shape
+        opened = self.opened
+        memories, responses = self.view.matrix.shape
         parts = [
             one_line(opened.session.conversation.source.title),
             f"{memories} memories x {responses} responses",
@@ -141,27 +133,29 @@ class MatrixScreen(SessionScreen[None]):
         self.bar.say(opened.idle)
         self._follow()
 
-    def move_to(self, memory: int, response: int) -> None:
-        """Put the cursor on a cell."""
-        self.heatmap.move_to(memory, response)
+    def show_cell(self, memory: int, response: int) -> None:
+        """Put the cursor on it."""
+        if all(self.view.matrix.shape):
+            self.heatmap.move_to(memory, response)
 
     def on_heatmap_moved(self) -> None:
         """The panel and the sentence follow the cursor."""
         self._follow()
 
-    def on_heatmap_opened(self, message: Heatmap.Opened) -> None:
-        """Open a response; back from there the cursor is where the user went meanwhile."""
-        screen = ResponseScreen(self._view, self._palette_now, self._busy, message.memory, message.response)
-        self.app.push_screen(screen, self._return)
+    def on_heatmap_opened(self) -> None:
+        """Open the response under the cursor."""
+        self.app.push_screen(ResponseScreen(self.opened))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Nothing to sort without rows."""
-        return action != "next_order" or all(self._view.matrix.shape)
+        if action == "next_order":
+            return all(self.view.matrix.shape)
+        return super().check_action(action, parameters)
 
     def action_next_order(self) -> None:
         """Order the rows the other way."""
         other = {RowOrder.WEIGHT: RowOrder.CONVERSATION, RowOrder.CONVERSATION: RowOrder.WEIGHT}
-        self._view.set_row_order(other[self._view.row_order])
+        self.view.set_row_order(other[self.view.row_order])
         self.heatmap.show_rows((), order_changed=True)
 
     @property
@@ -169,27 +163,19 @@ class MatrixScreen(SessionScreen[None]):
         """The heatmap."""
         return self.query_one(Heatmap)
 
-    @property
-    def _palette_now(self) -> Palette:
-        return self.query_one(Legend).palette
-
-    def _return(self, cell: tuple[int, int] | None) -> None:
-        if cell is not None:
-            self.move_to(*cell)
-
     def _line(self, name: str) -> Line:
         return self.query_one(f"#{name}", Line)
 
     def _follow(self) -> None:
-        memory, response = self.heatmap.memory, self.heatmap.response
-        if all(self._view.matrix.shape):
+        memory, response = self.opened.cell = self.heatmap.memory, self.heatmap.response
+        if all(self.view.matrix.shape):
             self._line("sentence").say(
-                cell_sentence(self._view, memory, response, max(12, self.size.width // 3))
+                cell_sentence(self.view, memory, response, max(12, self.size.width // 3))
             )
             self.query_one(CellPanel).follow(memory, response)
 
     def _emptiness(self) -> str:
-        memories, responses = self._view.matrix.shape
+        memories, responses = self.view.matrix.shape
         return "" if memories and responses else NO_RESPONSES if memories else NO_MEMORIES
 
     def _show_emptiness(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -12,10 +11,10 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Footer
 
+from memscope.tui.opened import Opened
 from memscope.tui.safe import cut, one_line, printable
-from memscope.tui.screens.base import HELP, SessionScreen
+from memscope.tui.screens.base import SessionScreen
 from memscope.tui.theme import Palette
-from memscope.tui.view import MatrixView
 from memscope.tui.widgets.activity_bar import ActivityBar
 from memscope.tui.widgets.line import Line
 from memscope.tui.widgets.memory_list import MemoryList
@@ -26,11 +25,9 @@ from memscope.tui.wording import nats, response_text, response_title, state_sent
 if TYPE_CHECKING:
     from memscope.scoring.session import TokenView
 
-Cell = tuple[int, int]
 
-
-class ResponseScreen(SessionScreen[Cell]):
-    """Dismissed with the (memory, response) last looked at."""
+class ResponseScreen(SessionScreen[None]):
+    """The response of the session's cell, and the memory of it chosen at first."""
 
     CSS = """
     ResponseScreen {
@@ -48,7 +45,6 @@ class ResponseScreen(SessionScreen[Cell]):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        HELP,
         Binding(
             "up,k", "memory(-1)", "Memory", id="response.memory_up", show=False, tooltip="The memory above"
         ),
@@ -117,20 +113,9 @@ class ResponseScreen(SessionScreen[Cell]):
         ),
     ]
 
-    def __init__(
-        self,
-        view: MatrixView,
-        palette: Palette,
-        busy: Callable[[], bool],
-        memory: int,
-        response: int,
-    ) -> None:
-        super().__init__()
-        self._view = view
-        self._palette = palette
-        self._busy = busy
-        self._start = memory
-        self._response = response
+    def __init__(self, opened: Opened) -> None:
+        super().__init__(opened)
+        self._start, self._response = opened.cell
         self._tokens: TokenView | None = None
         self._leaving = False
 
@@ -140,12 +125,12 @@ class ResponseScreen(SessionScreen[Cell]):
             yield Line(id="title")
             yield Line("underlined: less probable without · struck: more probable", id="key")
         with Horizontal(id="main"):
-            yield MemoryList(self._view, self._palette, self._response, self._start, id="list")
+            yield MemoryList(self.view, self.palette, self._response, self._start, id="list")
             with Vertical():
-                yield TokenText(self._palette, id="text")
+                yield TokenText(self.palette, id="text")
                 yield Line(id="token")
-                yield MemoryText(self._view, self._palette, id="memory")
-        yield ActivityBar(self.memscope.opened.session.activities, self._busy)
+                yield MemoryText(self.view, self.palette, id="memory")
+        yield ActivityBar(self.opened.session.activities, lambda: self.opened.work.busy)
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -164,7 +149,6 @@ class ResponseScreen(SessionScreen[Cell]):
 
     def show_all(self, palette: Palette) -> None:
         """Draw everything anew."""
-        self._palette = palette
         for widget in (self._list, self._text, self.query_one(MemoryText)):
             widget.palette = palette
         if not self._leave_if_gone():
@@ -175,14 +159,26 @@ class ResponseScreen(SessionScreen[Cell]):
         """Stay on the response, if it is still there."""
         if self._leave_if_gone():
             return
-        if self._said == self._view.conversation.entries[self._view.matrix.responses[self._response]]:
+        if self._said == self.view.conversation.entries[self.view.matrix.responses[self._response]]:
             self._list.show_response(self._response)
         else:
             self.show_all(palette)
 
     def show_state(self) -> None:
         """Say what can be done when nothing is going on, or what went wrong."""
-        self.bar.say(self.memscope.opened.problem or self.memscope.opened.idle)
+        self.bar.say(self.opened.problem or self.opened.idle)
+
+    def show_cell(self, memory: int, response: int) -> None:
+        """Show its response, coloured by its memory."""
+        if (
+            self.is_attached
+            and not self._leaving
+            and (memory, response) != (self._list.memory, self._response)
+        ):
+            self._response = response
+            self._list.memory = memory
+            self._text.forget_choice()
+            self._show_response()
 
     def action_memory(self, down: int) -> None:
         """Choose another memory."""
@@ -195,7 +191,7 @@ class ResponseScreen(SessionScreen[Cell]):
     def action_response(self, step: int) -> None:
         """Go to another response, keeping the memory if it stands before that one too."""
         response = self._response + step
-        if 0 <= response < self._view.matrix.shape[1]:
+        if 0 <= response < self.view.matrix.shape[1]:
             self._response = response
             self._text.forget_choice()
             self._show_response()
@@ -210,11 +206,11 @@ class ResponseScreen(SessionScreen[Cell]):
 
     def action_back(self) -> None:
         """Back to the matrix, with its cursor on what was looked at last."""
-        memory = self._list.memory
-        self.dismiss((self._start if memory is None else memory, self._response))
+        self.dismiss()
 
     def on_memory_list_chosen(self) -> None:
         """Colour the text by another memory."""
+        self._look_at_chosen()
         self._show_memory()
         self._read_tokens()
 
@@ -232,7 +228,7 @@ class ResponseScreen(SessionScreen[Cell]):
 
     def _leave_if_gone(self) -> bool:
         """Back to the matrix if the response or the memory is no longer there; whether that is so."""
-        memories, responses = self._view.matrix.shape
+        memories, responses = self.view.matrix.shape
         memory = self._start if self._list.memory is None else self._list.memory
         if self._response < responses and memory < memories:
             return False
@@ -240,21 +236,26 @@ class ResponseScreen(SessionScreen[Cell]):
             self._leaving = True
             while not self.is_active:
                 self.app.pop_screen()
-            self.dismiss(None)
+            self.dismiss()
         return True
 
     def _show_response(self) -> None:
         self._tokens = None
-        self._said = self._view.conversation.entries[self._view.matrix.responses[self._response]]
+        self._said = self.view.conversation.entries[self.view.matrix.responses[self._response]]
         self._list.show_response(self._response)
+        self._look_at_chosen()
         self._show_title()
         self._show_memory()
         self._show_text()
         self._read_tokens()
 
+    def _look_at_chosen(self) -> None:
+        memory = self._list.memory
+        self.opened.cell = self.opened.cell[0] if memory is None else memory, self._response
+
     def _show_title(self) -> None:
-        matrix = self._view.matrix
-        title = response_title(self._view, self._response)
+        matrix = self.view.matrix
+        title = response_title(self.view, self._response)
         logprob = matrix.baseline[self._response]
         known = "" if np.isnan(logprob) else f" · log-probability {logprob:.1f} nats"
         self.query_one("#title", Line).say(Content.assemble((title, "bold $primary"), known))
@@ -270,12 +271,12 @@ class ResponseScreen(SessionScreen[Cell]):
                 self._tokens = tokens
                 self._show_text()
 
-        self.memscope.opened.work.read_tokens(response, memory, read)
+        self.opened.work.read_tokens(response, memory, read)
 
     def _show_text(self) -> None:
         tokens = self._tokens
         if tokens is None:
-            entry = self._view.conversation.entries[self._view.matrix.responses[self._response]]
+            entry = self.view.conversation.entries[self.view.matrix.responses[self._response]]
             self._text.show_plain(response_text(entry))
         else:
             known = None if tokens.without is None else tokens.with_all - tokens.without
@@ -289,8 +290,8 @@ class ResponseScreen(SessionScreen[Cell]):
         memory, tokens, at = self._list.memory, self._tokens, self._text.token
         if memory is None:
             return "no memory stands before this response"
-        key = cut(one_line(self._view.matrix.keys[memory]), 30)
-        state = state_sentence(self._view, memory, self._response)
+        key = cut(one_line(self.view.matrix.keys[memory]), 30)
+        state = state_sentence(self.view, memory, self._response)
         if tokens is None or at is None:
             return f"{key}: {state}"
         if tokens.totals_only:

@@ -267,7 +267,7 @@ class SessionsScreen(Screen[None]):
             self.query_one(Input).value = ""
             self._list.focus()
         elif self._app.is_open:
-            self._app.action_matrix()
+            self._app.action_mode("matrix")
 
     @property
     def _app(self) -> MemscopeApp:
