@@ -150,6 +150,13 @@ class ScoreMatrix:
             return clamped
         return self._token_clamped
 
+    def row_values(self, metric: Metric, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Divergences of these rows [rows, R] in nats, NaN wherever not scored."""
+        if metric is Metric.TOKEN_CLAMPED:
+            return self._token_clamped[rows]
+        values: NDArray[np.float64] = self._signed[rows]
+        return np.maximum(values, 0.0) if metric is Metric.CLAMPED else values
+
     def weights(self, metric: Metric) -> NDArray[np.float64]:
         """Each memory's weight [M]: the sum of its scored cells, NaN where none is scored."""
         return _sum_scored(self.values(metric), axis=1)

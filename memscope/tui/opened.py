@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from textual.app import App
 
 from memscope.conversation.follow import Follower
 from memscope.conversation.model import Conversation
-from memscope.scoring.matrix import CellState
+from memscope.scoring.matrix import CellState, ScoreMatrix
 from memscope.tui.following import Following
 from memscope.tui.safe import one_line
 from memscope.tui.view import MatrixView
-from memscope.tui.workers import SessionWorkers
+from memscope.tui.workers import Choice, SessionWorkers
 
 if TYPE_CHECKING:
     from memscope.scoring.session import Session
@@ -55,8 +56,8 @@ class Opened:
     @property
     def missing_of_new(self) -> int:
         """How many of those belong to responses that came after the session was opened."""
-        new = np.array(self.view.matrix.responses, np.int64) >= self.first_new
-        return int((self.view.matrix.states[:, new] == CellState.PENDING).sum())
+        matrix = self.view.matrix
+        return int((matrix.states[self._new(matrix)] == CellState.PENDING).sum())
 
     @property
     def exportable(self) -> bool:
@@ -133,12 +134,12 @@ class Opened:
             self._score_at_once = False
             self.score()
         elif self._auto and self.missing_of_new:
-            self.score(since=self.first_new)
+            self.score(only=self._new)
 
-    def score(self, *, fresh: bool = False, since: int = 0) -> None:
-        """Score what is missing, or everything again, of the responses from the entry `since` on."""
+    def score(self, *, fresh: bool = False, only: Choice | None = None) -> None:
+        """Score what is missing, or everything again, of all cells or those that `only` chooses."""
         self.fail("")
-        self.work.score(fresh=fresh, since=since)
+        self.work.score(fresh=fresh, only=only)
 
     def score_missing(self) -> None:
         """Score what is missing, once the model is open; if it could not be opened, try that again."""
@@ -153,6 +154,10 @@ class Opened:
     def notify(self, text: str) -> None:
         """Say something in the activity bar for a while."""
         self.session.activities.notify(text)
+
+    def _new(self, matrix: ScoreMatrix) -> NDArray[np.bool_]:
+        new = np.array(matrix.responses, np.int64) >= self.first_new
+        return np.broadcast_to(new, matrix.shape)
 
     def close(self) -> None:
         """Stop all work and let go of the session."""

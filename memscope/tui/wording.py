@@ -4,6 +4,7 @@ import numpy as np
 
 from memscope.conversation.model import Conversation, Entry
 from memscope.scoring.matrix import CellState
+from memscope.tui.arrangement import Normalisation
 from memscope.tui.safe import cut, one_line, printable
 from memscope.tui.view import MatrixView
 
@@ -43,6 +44,16 @@ def compact(value: float) -> str:
     return f"{value / 1000:.0f}k" if abs(value) < 9_999_000 else f"{value:.0e}"
 
 
+def number(value: float) -> str:
+    """A signed number in at most five characters, `+2.20`, `-41.3`, `+902`."""
+    size = abs(value)
+    if size < 9.995:
+        return f"{value:+.2f}"
+    if size < 99.95:
+        return f"{value:+.1f}"
+    return f"{value:+.0f}" if size < 9999.5 else f"{value:+.0e}"
+
+
 def bound(value: float) -> str:
     """The end of a range without needless digits, `10` or `0.5`."""
     return f"{value:g}"
@@ -54,17 +65,26 @@ def ordinal(number: int) -> str:
     return f"{number}{'th' if teens else _ORDINALS.get(number % 10, 'th')}"
 
 
-def cell_sentence(view: MatrixView, memory: int, response: int, key_width: int) -> str:
-    """One cell in words, the memory's key cut to `key_width` cells."""
-    matrix = view.matrix
-    where = f"{cut(one_line(matrix.keys[memory]), key_width)} x r{response + 1}: "
-    state = CellState(int(matrix.states[memory, response]))
-    if state is CellState.SCORED:
-        value = float(matrix.values(view.metric)[memory, response])
-        place, count = view.place_in_column(memory, response)
-        noise = _noise(float(matrix.noise[response]), bool(view.within_noise[memory, response]))
-        return f"{where}{nats(value)} nats, {ordinal(place)} of {count}, {noise} · {view.metric}"
-    return where + state_sentence(view, memory, response)
+def cell_sentence(view: MatrixView, row: int, response: int, key_width: int) -> str:
+    """One cell in words, the row's name cut to `key_width` cells."""
+    where = f"{cut(one_line(view.keys[row]), key_width)} x r{response + 1}: "
+    if view.state(row, response) is not CellState.SCORED:
+        return where + state_sentence(view, row, response)
+    place, count = view.place_in_column(row, response)
+    said = [
+        f"{nats(float(view.values[row, response]))} nats",
+        _normalised(view, row, response),
+        f"{len(view.members(row))} left out together" if view.is_set(row) else f"{ordinal(place)} of {count}",
+        _noise(float(view.matrix.noise[response]), view.within_noise(row, response)),
+    ]
+    return f"{where}{', '.join(filter(None, said))} · {view.metric}"
+
+
+def _normalised(view: MatrixView, row: int, response: int) -> str:
+    """The cell's number in the unit of the normalisation, if that is another one than nats."""
+    if view.normalisation is Normalisation.NATS:
+        return ""
+    return f"{view.shown(row, np.array([response]))[0]:+.3g} {view.normalisation}"
 
 
 def _noise(noise: float, within: bool) -> str:
@@ -74,13 +94,18 @@ def _noise(noise: float, within: bool) -> str:
     return f"{'within ' if within else ''}noise {noise:.2g}"
 
 
-def state_sentence(view: MatrixView, memory: int, response: int) -> str:
+def state_sentence(view: MatrixView, row: int, response: int) -> str:
     """Why a cell has no number."""
-    state = CellState(int(view.matrix.states[memory, response]))
+    state = view.state(row, response)
     if state is CellState.FAILED:
-        return f"failed: {one_line(view.matrix.errors.get(memory, 'no reason given'))}"
+        matrix, at = view.source(row)
+        return f"failed: {one_line(matrix.errors.get(at, 'no reason given'))}"
     if state is CellState.IMPOSSIBLE:
-        return f"impossible: {_why_impossible(view.conversation, memory, view.matrix.responses[response])}"
+        reasons = {
+            _why_impossible(view.conversation, memory, view.matrix.responses[response])
+            for memory in view.members(row)
+        }
+        return f"impossible: {reasons.pop() if len(reasons) == 1 else _LATE}"
     return {
         CellState.PENDING: "not scored yet: press r",
         CellState.RUNNING: "being scored",

@@ -8,15 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from textual.app import App
 from textual.message import Message
 from textual.worker import Worker
 
 from memscope.errors import MemscopeError
+from memscope.scoring.matrix import ScoreMatrix
 
 if TYPE_CHECKING:
     from memscope.scoring.session import Session, TokenView
 
+Choice = Callable[[ScoreMatrix], NDArray[np.bool_]]
+"""Chooses cells [M, R] of a matrix, which is known only once the work begins."""
 BATCH = 0.08
 """Seconds over which changed rows are gathered before the screen hears of them."""
 
@@ -80,11 +84,11 @@ class SessionWorkers:
         """Open the model and lay the plan; ends in `Prepared` or `Failed`."""
         self._work = self._start(self._prepare(), "session")
 
-    def score(self, *, fresh: bool = False, since: int = 0) -> None:
-        """Score what is missing, or everything again, of the responses from the entry `since` on; a score
-        that runs is stopped first."""
+    def score(self, *, fresh: bool = False, only: Choice | None = None) -> None:
+        """Score what is missing, or everything again, of all cells or those that `only` chooses; a score that
+        runs is stopped first."""
         self.scoring = True
-        self._work = self._start(self._score(fresh, since), "session")
+        self._work = self._start(self._score(fresh, only), "session")
 
     def stop(self) -> None:
         """Stop scoring; what is done stays."""
@@ -135,16 +139,13 @@ class SessionWorkers:
             await self._count()
             self._app.post_message(Prepared(self))
 
-    async def _score(self, fresh: bool, since: int) -> None:
+    async def _score(self, fresh: bool, only: Choice | None) -> None:
         this, session = self._work, self._session
         try:
             if not session.is_planned:
                 await session.prepare()
-            only = None
-            if since:
-                only = np.zeros(session.matrix.shape, np.bool_)
-                only[:, np.array(session.matrix.responses) >= since] = True
-            async with aclosing(session.score(fresh=fresh, only=only)) as changes:
+            cells = None if only is None else only(session.matrix)
+            async with aclosing(session.score(fresh=fresh, only=cells)) as changes:
                 async for change in changes:
                     if not self._rows:
                         self._app.set_timer(BATCH, self._flush)

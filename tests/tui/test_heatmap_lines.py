@@ -6,6 +6,7 @@ from rich.cells import cell_len
 from textual.color import Color
 
 from memscope.scoring.matrix import CellState, Metric, ScoreMatrix
+from memscope.tui.arrangement import ColumnOrder, RowOrder, Zoom
 from memscope.tui.theme import DARK, SHADES, Palette, coloured, plain
 from memscope.tui.view import MatrixView
 from memscope.tui.widgets.heatmap_lines import HeatmapLines, Window
@@ -83,10 +84,10 @@ def test_the_cursor_marks_its_cell_its_row_and_its_column() -> None:
     view = view_of([[1.0] * 12, [2.0] * 12])
     window = Window(width=80, first=0, memory=1, response=6)
     lines = lines_of(view)
-    assert lines.row(0, window).text.startswith(">m1 ")
+    assert lines.row(0, window).text.startswith("> m1 ")
     assert "[]" in lines.row(0, window).text
     assert "[]" not in lines.row(1, window).text
-    assert lines.row(1, window).text.startswith(" m0 ")
+    assert lines.row(1, window).text.startswith("  m0 ")
     marked = [segment.text for segment in lines.marks(window) if segment.style == COLOURS.cursor]
     assert marked == ["r7"]
 
@@ -207,3 +208,77 @@ def test_what_is_next_to_nothing_in_the_range_is_drawn_as_zero_but_never_what_is
     states[0, 4] = CellState.PENDING
     codes = SHADES.codes(values, states, extent=100.0, within_noise=np.zeros(values.shape, np.bool_))
     assert [SHADES.texts[code] for code in codes[0]] == ["· ", "░░", "· ", "╌╌", "/ "]
+
+
+def zoomed(values: list[list[float]], zoom: Zoom) -> MatrixView:
+    view = view_of(values)
+    view.zoom = zoom
+    return view
+
+
+def cells(view: MatrixView, number: int, window: Window) -> str:
+    lines = lines_of(view)
+    return lines.row(number, window).text[lines.gutter(window.width).width :].rstrip()
+
+
+OUT = {"memory": 9, "response": 0}
+
+
+def test_fine_cells_take_one_character_each() -> None:
+    view = zoomed([[10.0, 0.0, -10.0] * 20], Zoom.FINE)
+    assert cells(view, 0, Window(120, 0, **OUT)) == "█·≡" * 20
+
+
+def test_numbers_are_written_out_and_noise_and_states_are_not_numbers() -> None:
+    view = zoomed([[2.2, -41.26, 0.0, 0.5, float("nan"), 902.4]], Zoom.NUMBERS)
+    view.matrix.noise[3] = 1.0
+    view.recompute()
+    assert cells(view, 0, Window(120, 0, **OUT)).split() == ["+2.20", "-41.3", "·", "+0.50~", "/", "+902"]
+
+
+def test_an_overview_fits_all_responses_and_each_cell_is_its_largest_number_by_size() -> None:
+    values = [0.1] * 1000
+    values[401] = -10.0
+    view = zoomed([values], Zoom.OVERVIEW)
+    lines = lines_of(view)
+    pool = lines.pool(100)
+    assert lines.cells(100) <= lines.columns(100)
+    assert cells(view, 0, Window(100, 0, **OUT)).index("≡") == 401 // pool
+
+
+def test_an_overview_shows_what_is_not_scored_unless_something_in_the_cell_matters() -> None:
+    nan = float("nan")
+    view = zoomed([[0.0, nan] * 100, [10.0, nan] * 100], Zoom.OVERVIEW)
+    view.set_row_order(RowOrder.CONVERSATION)
+    window = Window(60, 0, **OUT)
+    assert lines_of(view).pool(60) > 1
+    assert set(cells(view, 0, window)) == {"/"}
+    assert set(cells(view, 1, window)) == {"█"}
+
+
+@pytest.mark.parametrize("zoom", Zoom)
+@pytest.mark.parametrize("width", [30, 60, 61, 120])
+def test_a_line_fills_exactly_the_width_at_every_zoom(zoom: Zoom, width: int) -> None:
+    view = zoomed([[1.0] * 400, [-2.0] * 400], zoom)
+    lines, window = lines_of(view), Window(width, 3, 0, 5)
+    for strip in (lines.marks(window), lines.sparkline(window), lines.row(0, window), lines.row(1, window)):
+        assert cell_len(strip.text) == width
+
+
+def test_columns_by_dependence_are_numbered_by_their_response() -> None:
+    view = view_of([[1.0, 2.0, 9.0, 4.0]])
+    view.set_column_order(ColumnOrder.DEPENDENCE)
+    lines = lines_of(view)
+    header = lines.marks(Window(60, 0, 9, 1)).text[lines.gutter(60).width :]
+    assert header.startswith("r3")
+    assert header.index("r2") == 4
+
+
+def test_marks_tell_sets_marked_and_pinned_rows_apart() -> None:
+    view = view_of([[3.0], [2.0], [1.0]])
+    view.set_sets([((0, 1), matrix_of([[7.0]]))])
+    view.mark(0)
+    view.pin(1)
+    lines = lines_of(view)
+    starts = [lines.row(number, Window(60, 0, 9, 0)).text[:4] for number in range(4)]
+    assert starts == [" +m0", " ^m1", " *m0", "  m2"]

@@ -9,16 +9,16 @@ from textual.widgets import Input
 
 from memscope.scoring.matrix import CellState, Metric
 from memscope.tui.app import MemscopeApp
+from memscope.tui.arrangement import RowOrder
 from memscope.tui.keys import bindings_of
 from memscope.tui.screens.export import ExportScreen
 from memscope.tui.screens.help import HelpScreen
 from memscope.tui.screens.matrix import MatrixScreen
 from memscope.tui.screens.response import ResponseScreen
 from memscope.tui.theme import palette
-from memscope.tui.view import RowOrder
 from memscope.tui.widgets.activity_bar import ActivityBar
 from memscope.tui.widgets.heatmap import Heatmap
-from memscope.tui.widgets.heatmap_lines import CELL, HEADER, HeatmapLines
+from memscope.tui.widgets.heatmap_lines import HEADER, HeatmapLines
 from tests.tui.driving import (
     cursor,
     drawn_through,
@@ -91,7 +91,7 @@ async def test_a_click_moves_the_cursor_and_a_second_one_opens_the_response() ->
             .gutter(heatmap(pilot).size.width)
             .width
         )
-        await pilot.click(heatmap(pilot), offset=(gutter + 3 * CELL, HEADER + 2))
+        await pilot.click(heatmap(pilot), offset=(gutter + 3 * 2, HEADER + 2))
         await drawn_through(pilot)
         assert cursor(pilot) == (int(the_app(pilot).opened.view.order[2]), 3)
         await pilot.click(heatmap(pilot), offset=(gutter + 1, 0))
@@ -228,7 +228,7 @@ async def test_m_changes_the_metric_and_keeps_the_cursor() -> None:
             assert np.array_equal(shown, session.matrix.weights(metric))
 
 
-async def test_s_orders_rows_as_in_the_conversation_and_back() -> None:
+async def test_s_orders_rows_as_in_the_conversation_then_otherwise_and_keeps_the_cursor() -> None:
     session = score_now(fake_session(conversation(4, 6)))
     async with running(session) as pilot:
         before = cursor(pilot)
@@ -237,8 +237,9 @@ async def test_s_orders_rows_as_in_the_conversation_and_back() -> None:
         assert "memories in order" in picture(pilot)
         assert "topic0/memory-00" in heatmap(pilot).render_line(HEADER).text
         assert cursor(pilot) == before
-        await press(pilot, "s")
+        await press(pilot, *["s"] * (len(RowOrder) - 1))
         assert the_app(pilot).opened.view.row_order is RowOrder.WEIGHT
+        assert cursor(pilot) == before
 
 
 async def test_a_failed_row_says_why_and_r_tries_it_again() -> None:

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from memscope.scoring.matrix import CellState, Metric, ScoreMatrix
+from memscope.tui.arrangement import RowOrder
 from memscope.tui.theme import DIGITS, SHADES
-from memscope.tui.view import MatrixView, RowOrder
+from memscope.tui.view import MatrixView
 from tests.tui.fake import SILENCE
 
 
@@ -34,7 +36,11 @@ def view_of(values: list[list[float]], noise: float = 0.0001) -> MatrixView:
 
 
 def text(view: MatrixView, memory: int, response: int) -> str:
-    return view.scale.texts[int(view.codes[memory, response])]
+    return view.scale.texts[int(codes(view, memory)[response])]
+
+
+def codes(view: MatrixView, row: int) -> NDArray[np.uint8]:
+    return view.codes(row, np.arange(view.matrix.shape[1]))
 
 
 def test_the_range_is_a_round_number_at_or_above_the_largest_divergence_of_a_small_matrix() -> None:
@@ -53,7 +59,7 @@ def test_a_single_spike_among_many_values_does_not_set_the_range() -> None:
 def test_nothing_scored_has_no_range_and_every_cell_is_pending() -> None:
     view = view_of([[float("nan")] * 3])
     assert view.extent is None
-    assert (view.codes == CellState.PENDING).all()
+    assert (codes(view, 0) == CellState.PENDING).all()
 
 
 @pytest.mark.parametrize(
@@ -106,7 +112,7 @@ def test_what_may_be_noise_has_no_rank_and_does_not_set_the_range() -> None:
 def test_codes_keep_the_sign_and_the_order_of_the_values(values: list[float]) -> None:
     view = view_of([values])
     signed = view.matrix.values(Metric.SIGNED)[0]
-    levels = view.codes[0].astype(int) - view.scale.zero
+    levels = codes(view, 0).astype(int) - view.scale.zero
     assert (np.sign(levels) * np.sign(signed) >= 0).all()
     assert (np.diff(levels[np.argsort(signed, kind="stable")]) >= 0).all()
 

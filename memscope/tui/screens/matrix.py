@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, Horizontal, VerticalScroll
+from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.widgets import Footer, Static
 
+from memscope.scoring.matrix import ScoreMatrix
 from memscope.tui.safe import one_line
-from memscope.tui.screens.base import SessionScreen
+from memscope.tui.screens.heatmap import HeatmapScreen
 from memscope.tui.screens.response import ResponseScreen
 from memscope.tui.theme import Palette
-from memscope.tui.view import RowOrder
 from memscope.tui.widgets.activity_bar import ActivityBar
-from memscope.tui.widgets.cell_panel import CellPanel
-from memscope.tui.widgets.heatmap import Heatmap
-from memscope.tui.widgets.legend import Legend
 from memscope.tui.widgets.line import Line
-from memscope.tui.wording import NO_MEMORIES, NO_RESPONSES, cell_sentence
+from memscope.tui.wording import NO_MEMORIES, NO_RESPONSES
+from memscope.tui.workers import Choice
 
 
-class MatrixScreen(SessionScreen[None]):
+class MatrixScreen(HeatmapScreen):
     """Walk through the heatmap; Enter opens the response under the cursor."""
 
     CSS = """
@@ -33,34 +33,33 @@ class MatrixScreen(SessionScreen[None]):
         #cost { width: auto; text-align: right; color: $foreground 60%; }
         #follow { width: auto; color: $success; text-style: bold; }
         #follow.-paused { color: $warning; }
-        #main { height: 1fr; }
-        #heatmap { width: 1fr; }
-        #panel { width: 35%; min-width: 36; max-width: 64; }
         #empty { height: 1fr; padding: 1 2; }
         #notes { color: $warning; }
         #problem { height: auto; max-height: 6; padding: 0 1; color: $error; }
-        #status { height: 2; }
-    }
-    MatrixScreen.-very-wide {
-        #status { height: 1; layout: horizontal; }
-        #sentence { width: 1fr; }
-        #legend { width: 76; }
     }
     MatrixScreen.-narrow {
-        #panel, #cost { display: none; }
-    }
-    MatrixScreen.-short {
-        #status { height: 1; }
-        #legend { display: none; }
+        #cost { display: none; }
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
-            "s",
-            "next_order",
-            "Sort",
-            id="matrix.sort",
-            tooltip="Order rows by weight or as in the conversation",
+            "space",
+            "mark",
+            "Mark",
+            id="matrix.mark",
+            show=False,
+            tooltip="Mark this memory to leave out several",
+        ),
+        Binding(
+            "w", "score_row", "Row", id="matrix.score_row", show=False, tooltip="Score this memory again"
+        ),
+        Binding(
+            "c",
+            "score_column",
+            "Column",
+            id="matrix.score_column",
+            show=False,
+            tooltip="Score this response again",
         ),
     ]
 
@@ -72,14 +71,9 @@ class MatrixScreen(SessionScreen[None]):
             yield Line(id="follow")
         with VerticalScroll(id="empty", can_focus=False):
             yield Static(id="emptiness", markup=False)
-        with Horizontal(id="main"):
-            yield Heatmap(self.view, self.palette, id="heatmap")
-            yield CellPanel(self.view, self.palette, id="panel")
+        yield from self.compose_heatmap()
         yield Line(id="notes")
         yield Static(id="problem", markup=False)
-        with Container(id="status"):
-            yield Line(id="sentence")
-            yield Legend(self.view, self.palette, id="legend")
         yield ActivityBar(self.opened.session.activities, lambda: self.opened.work.busy)
         yield Footer(compact=True, show_command_palette=False)
 
@@ -87,23 +81,11 @@ class MatrixScreen(SessionScreen[None]):
         """Fill the lines."""
         self._show_emptiness()
         self.show_state()
-        self._follow()
-
-    def show_rows(self, memories: frozenset[int], *, order_changed: bool) -> None:
-        """Draw changed rows and whatever else depends on them."""
-        self.heatmap.show_rows(sorted(memories), order_changed=order_changed)
-        self.query_one(Legend).rebuild()
-        self._follow()
 
     def show_all(self, palette: Palette) -> None:
         """Draw everything anew."""
-        self.heatmap.use(self.view, palette)
-        panel, legend = self.query_one(CellPanel), self.query_one(Legend)
-        panel.palette = legend.palette = palette
-        panel.follow(self.heatmap.memory, self.heatmap.response)
-        legend.rebuild()
+        super().show_all(palette)
         self._show_emptiness()
-        self._follow()
 
     def show_state(self) -> None:
         """Say which conversation and scorer this is, what scoring costs, and what went wrong."""
@@ -111,7 +93,7 @@ class MatrixScreen(SessionScreen[None]):
         memories, responses = self.view.matrix.shape
         parts = [
             one_line(opened.session.conversation.source.title),
-            f"{memories} memories x {responses} responses",
+            f"{self.which_rows()}{memories:,} memories x {responses:,} responses",
             one_line(opened.session.scorer_label),
             "by proxy" if opened.session.proxy_for else "",
             "reconstructed" if opened.session.missing_context else "",
@@ -131,48 +113,70 @@ class MatrixScreen(SessionScreen[None]):
         problem.display = bool(opened.problem)
         problem.update(Content(opened.problem))
         self.bar.say(opened.idle)
-        self._follow()
+        self.follow()
+
+    def follow(self) -> None:
+        """The cell under the cursor is that of the session."""
+        super().follow()
+        if all(self.view.matrix.shape):
+            self.opened.cell = self._cell
 
     def show_cell(self, memory: int, response: int) -> None:
-        """Put the cursor on it."""
-        if all(self.view.matrix.shape):
+        """Put the cursor on it, unless that is already there: on the memory or on a set with it."""
+        if all(self.view.matrix.shape) and (memory, response) != self._cell:
             self.heatmap.move_to(memory, response)
-
-    def on_heatmap_moved(self) -> None:
-        """The panel and the sentence follow the cursor."""
-        self._follow()
 
     def on_heatmap_opened(self) -> None:
         """Open the response under the cursor."""
         self.app.push_screen(ResponseScreen(self.opened))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Nothing to sort without rows."""
-        if action == "next_order":
+        """Nothing to mark without cells, nothing to score before the model is open."""
+        if action in ("score_row", "score_column"):
+            return self.opened.work.ready and all(self.view.matrix.shape)
+        if f"action_{action}" in MatrixScreen.__dict__:
             return all(self.view.matrix.shape)
         return super().check_action(action, parameters)
 
-    def action_next_order(self) -> None:
-        """Order the rows the other way."""
-        other = {RowOrder.WEIGHT: RowOrder.CONVERSATION, RowOrder.CONVERSATION: RowOrder.WEIGHT}
-        self.view.set_row_order(other[self.view.row_order])
-        self.heatmap.show_rows((), order_changed=True)
+    def action_mark(self) -> None:
+        """Mark the memory, or no longer, and go on to the next."""
+        if not self.view.is_set(self.heatmap.memory):
+            self.view.mark(self.heatmap.memory)
+            self.heatmap.show_rows((self.heatmap.memory,), order_changed=False)
+            self.heatmap.action_move(1, 0)
+
+    def action_score_row(self) -> None:
+        """Score the row's memory again."""
+        members = self.view.members(self.heatmap.memory)
+
+        def cells(matrix: ScoreMatrix) -> NDArray[np.bool_]:
+            chosen = np.zeros(matrix.shape, np.bool_)
+            chosen[list(members)] = True
+            return chosen
+
+        self._score_only(cells)
+
+    def action_score_column(self) -> None:
+        """Score the column's response again."""
+        response = self.heatmap.response
+
+        def cells(matrix: ScoreMatrix) -> NDArray[np.bool_]:
+            chosen = np.zeros(matrix.shape, np.bool_)
+            chosen[:, response] = True
+            return chosen
+
+        self._score_only(cells)
+
+    def _score_only(self, cells: Choice) -> None:
+        self.opened.score(fresh=True, only=cells)
+        self.memscope.show_state()
 
     @property
-    def heatmap(self) -> Heatmap:
-        """The heatmap."""
-        return self.query_one(Heatmap)
+    def _cell(self) -> tuple[int, int]:
+        return self.view.members(self.heatmap.memory)[0], self.heatmap.response
 
     def _line(self, name: str) -> Line:
         return self.query_one(f"#{name}", Line)
-
-    def _follow(self) -> None:
-        memory, response = self.opened.cell = self.heatmap.memory, self.heatmap.response
-        if all(self.view.matrix.shape):
-            self._line("sentence").say(
-                cell_sentence(self.view, memory, response, max(12, self.size.width // 3))
-            )
-            self.query_one(CellPanel).follow(memory, response)
 
     def _emptiness(self) -> str:
         memories, responses = self.view.matrix.shape

@@ -16,7 +16,7 @@ _START = 2000
 
 
 class CellPanel(StripView):
-    """Shows the cell of (`memory`, `response`)."""
+    """Shows the cell of a row and a response."""
 
     DEFAULT_CSS = """
     CellPanel {
@@ -38,9 +38,9 @@ class CellPanel(StripView):
         self.palette = palette
         self._cell = (0, 0)
 
-    def follow(self, memory: int, response: int) -> None:
-        """Show another cell, or the same one anew."""
-        self._cell = (memory, response)
+    def follow(self, row: int, response: int) -> None:
+        """Show another cell, or the same one anew: a row of the view and a response."""
+        self._cell = (row, response)
         self.rebuild()
 
     def build(self, width: int, height: int) -> list[Strip]:
@@ -50,7 +50,7 @@ class CellPanel(StripView):
         blank = Strip.blank(width, self.palette.normal)
         strips = [*self._response(width, most=3 if height < 24 else 5), blank]
         strips += self._memories(width, most=max(3, height - len(strips) - 7))
-        strips += [blank, *self._memory(width, most=max(0, height - len(strips) - 2))]
+        strips += [blank, *self._memory(width, most=max(0, height - len(strips) - 1))]
         return strips[:height]
 
     def _line(self, text: str, width: int, *, loud: bool = False) -> Strip:
@@ -84,14 +84,15 @@ class CellPanel(StripView):
         return strips
 
     def _memory(self, width: int, most: int) -> list[Strip]:
-        memory = self._cell[0]
-        key = cut(one_line(self._view.matrix.keys[memory]), max(1, width - 14))
-        places = memory_places(self._view.conversation, memory)
-        title = [Segment(f"{key} ", self.palette.accent), Segment(f"· {places}", self.palette.faint)]
-        text = printable(
-            self._view.conversation.memory_text(self._view.conversation.memories[memory])[:_START]
-        )
-        return [
-            strip(title, width, self.palette.normal),
-            *text_strips(text, width, self.palette.normal, most=most),
-        ]
+        """The text of the row's memory, or of each that it leaves out."""
+        strips: list[Strip] = []
+        members = self._view.members(self._cell[0])
+        for memory in members:
+            key = cut(one_line(self._view.keys[memory]), max(1, width - 14))
+            places = memory_places(self._view.conversation, memory)
+            title = [Segment(f"{key} ", self.palette.accent), Segment(f"· {places}", self.palette.faint)]
+            strips.append(strip(title, width, self.palette.normal))
+            found = self._view.conversation.memories[memory]
+            text = printable(self._view.conversation.memory_text(found)[:_START])
+            strips += text_strips(text, width, self.palette.normal, most=max(1, most // len(members) - 1))
+        return strips

@@ -36,14 +36,15 @@ class Legend(StripView):
     def _segments(self) -> list[Segment]:
         palette, scale = self.palette, self.palette.scale
         end = "" if self._view.extent is None else bound(self._view.extent)
+        unit = self._view.normalisation
         if scale is DIGITS:
-            segments = [Segment(f"+ - tenths of {end or '…'} nats", palette.normal)]
+            segments = [Segment(f"+ - tenths of {end or '…'} {unit}", palette.normal)]
         else:
             levels = range(FIRST_LEVEL, FIRST_LEVEL + 2 * scale.levels + 1)
             segments = [
                 Segment(f"-{end} ", palette.normal),
                 *(Segment(scale.texts[code][:1], palette.cells[code]) for code in levels),
-                Segment(f" +{end} nats", palette.normal),
+                Segment(f" +{end} {unit}", palette.normal),
             ]
         noise = self._view.matrix.noise
         named: dict[int, str] = {int(state): name for state, name in _STATES.items()}
