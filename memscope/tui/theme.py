@@ -139,6 +139,8 @@ class Palette:
     error: Style
     positive: Style
     negative: Style
+    numbers: tuple[Style, ...]
+    """For numbers written out, by the same codes as `cells`."""
     tokens: tuple[Style, ...]
     """For words, by the levels of `SHADES`: underlined where positive, struck through where negative."""
 
@@ -181,6 +183,13 @@ def coloured(dark: bool, base: Color, text: Color, accent: Color, error: Color) 
     return Palette(
         scale=SHADES,
         cells=(*states, *reversed(negative), style(text.blend(base, 0.65)), *positive, style(faint)),
+        numbers=(
+            *states,
+            *(style(readable_on(colour), colour) for colour in reversed(purple)),
+            style(text.blend(base, 0.5)),
+            *(style(readable_on(colour), colour) for colour in orange),
+            style(faint),
+        ),
         normal=style(text.blend(base, 0.12)),
         faint=style(faint),
         strong=style(text, bold=True),
@@ -207,9 +216,11 @@ def plain(base: RichColor, text: RichColor) -> Palette:
     states = (style(), style(dim=True), style("cyan", bold=True), style(), style("red", bold=True))
     negative = [style("magenta", bold=level >= 3, reverse=level >= 6) for level in range(10)]
     positive = [style("yellow", bold=level >= 3, reverse=level >= 6) for level in range(10)]
+    cells = (*states, *reversed(negative), style(dim=True), *positive, style(dim=True))
     return Palette(
         scale=DIGITS,
-        cells=(*states, *reversed(negative), style(dim=True), *positive, style(dim=True)),
+        cells=cells,
+        numbers=cells,
         normal=style(),
         faint=style(dim=True),
         strong=style(bold=True),

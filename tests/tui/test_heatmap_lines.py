@@ -192,7 +192,7 @@ def test_pending_never_looks_like_zero_in_any_palette() -> None:
     for palette in (COLOURS, coloured(False, TEXT, BASE, ACCENT, ERROR), PLAIN):
         scale = palette.scale
         assert scale.texts[CellState.PENDING] != scale.texts[scale.zero]
-        assert len(palette.cells) == len(scale.texts)
+        assert len(palette.cells) == len(palette.numbers) == len(scale.texts)
 
 
 def test_lines_of_an_empty_matrix_are_blank() -> None:

@@ -23,7 +23,7 @@ from memscope.tui.wording import compact, number
 
 HEADER = 2
 """Frozen lines at the top: response numbers, dependence."""
-_CELL = {Zoom.OVERVIEW: 1, Zoom.FINE: 1, Zoom.NORMAL: 2, Zoom.NUMBERS: 6}
+_CELL = {Zoom.OVERVIEW: 1, Zoom.FINE: 1, Zoom.NORMAL: 2, Zoom.NUMBERS: 7}
 """Characters a cell takes."""
 _MARK_EVERY = {Zoom.OVERVIEW: 10, Zoom.FINE: 10, Zoom.NORMAL: 5, Zoom.NUMBERS: 1}
 """Of so many columns one has its number in the header."""
@@ -149,7 +149,7 @@ class HeatmapLines:
         segments = [Segment(" " * (gutter.width - 11) + "dependence ", self._palette.faint)]
         if self._view.zoom is Zoom.NUMBERS:
             texts = ["" if np.isnan(value) else compact(value) for value in dependence.tolist()]
-            segments += [Segment(f"{text:>5} "[:6], self._palette.faint) for text in texts]
+            segments += [Segment(f"{text:>5}  ", self._palette.faint) for text in texts]
             return self._strip(segments, window.width)
         for start, end in _runs(np.where(below, 9, levels[:-1]).astype(np.uint8)):
             mark = "▔" if below[start] else SPARKS[levels[start]]
@@ -245,12 +245,12 @@ class HeatmapLines:
         return [*self._run_segments(codes[:at]), cursor, *self._run_segments(codes[at + 1 :])]
 
     def _number(self, code: int, value: float, *, cursor: bool) -> Segment:
-        style = self._palette.cursor if cursor else self._palette.cells[code]
-        if np.isnan(value) or code == self._palette.scale.zero:
-            return Segment(f"{self._palette.scale.texts[code].strip():>4}  ", style)
+        style = self._palette.cursor if cursor else self._palette.numbers[code]
+        if np.isnan(value) or number(value)[1:] == "0.00":
+            return Segment(f"{self._palette.scale.texts[code].strip():>5}  ", style)
         unit = "%" if self._view.normalisation is Normalisation.SHARE else ""
-        noisy = "~" if code == self._palette.scale.noise else " "
-        return Segment(f"{number(value) + unit:>5}{noisy}"[:6], style)
+        noisy = "~" if code == self._palette.scale.noise else ""
+        return Segment(f"{number(value):>5}{unit + noisy:<2}", style)
 
     def _pooled_cells(self, memory: int, window: Window) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
         """Codes and numbers of a row's cells in the window; one that stands for several responses is the
