@@ -128,14 +128,14 @@ class FakeSession:
         self, *, fresh: bool = False, only: NDArray[np.bool_] | None = None
     ) -> AsyncGenerator[Change]:
         """Row by row, each with its responses in two parts."""
-        assert only is None
         self.runs.append(fresh)
         matrix = self.matrix
         everything = tuple(range(matrix.shape[0]))
+        chosen = np.ones(matrix.shape, np.bool_) if only is None else only
         if fresh:
-            matrix.clear()
+            matrix.clear(chosen)
         matrix.retry_failed()
-        todo = [m for m in everything if (matrix.states[m] == CellState.PENDING).any()]
+        todo = [m for m in everything if (chosen[m] & (matrix.states[m] == CellState.PENDING)).any()]
         with self.activities.track("scoring", total=43_500, unit="tokens") as activity:
             try:
                 for response in range(matrix.shape[1]):
@@ -143,7 +143,9 @@ class FakeSession:
                     matrix.baseline[response] = -71.2
                 yield Change(everything)
                 for done, memory in enumerate(todo, 1):
-                    wanted = np.flatnonzero(matrix.states[memory] == CellState.PENDING).tolist()
+                    wanted = np.flatnonzero(
+                        chosen[memory] & (matrix.states[memory] == CellState.PENDING)
+                    ).tolist()
                     matrix.set_running(memory, wanted)
                     activity.update(title=f"scoring {matrix.keys[memory]}")
                     yield Change((memory,))

@@ -123,9 +123,12 @@ class HeatmapScreen(SessionScreen[None]):
         """`view` is another one than that of the session's own matrix."""
         super().__init__(opened)
         self.view = view or opened.view
+        self._words = ""
         self._found: list[Found] = []
         self._at = -1
         """Which of what was found was shown last."""
+        self._told = ""
+        """What to say once the cursor has gone where it was sent."""
         self._walked: tuple[int, int] | None = None
         """Where the last step from strong to weak has led."""
 
@@ -160,6 +163,9 @@ class HeatmapScreen(SessionScreen[None]):
     def on_heatmap_moved(self) -> None:
         """The panel and the sentence follow the cursor."""
         self.follow()
+        if self._told:
+            self.say(self._told)
+            self._told = ""
 
     def on_heatmap_hovered(self, message: Heatmap.Hovered) -> None:
         """Say what is under the mouse; once it has left, what is under the cursor."""
@@ -171,7 +177,8 @@ class HeatmapScreen(SessionScreen[None]):
     def on_input_submitted(self, message: Input.Submitted) -> None:
         """Go to the first that is found."""
         words = message.value.strip()
-        self._found, self._at = find(self.view, words) if words else [], -1
+        self._words, self._at = words, -1
+        self._look()
         self._end_find()
         if self._found:
             self.action_found(1)
@@ -188,6 +195,8 @@ class HeatmapScreen(SessionScreen[None]):
         """Nothing to arrange without cells."""
         if action == "found":
             return bool(self._found)
+        if action in ("prefix", "pin", "strongest"):
+            return self.heatmap.check_action(action, ())
         if f"action_{action}" in HeatmapScreen.__dict__:
             return all(self.view.matrix.shape)
         return super().check_action(action, parameters)
@@ -247,16 +256,17 @@ class HeatmapScreen(SessionScreen[None]):
 
     def action_found(self, step: int) -> None:
         """Go to the next that was found, around the end."""
-        self._at = (
-            (self._at + step) % len(self._found) if self._at >= 0 or step > 0 else -1 % len(self._found)
-        )
+        self._at = (max(self._at, -1 if step > 0 else 0) + step) % len(self._found)
         found = self._found[self._at]
         cursor = self.heatmap.memory, self.heatmap.response
-        self.heatmap.move_to(
+        there = (
             cursor[0] if found.memory is None else found.memory,
             cursor[1] if found.response is None else found.response,
         )
-        self.say(f"{self._at + 1} of {len(self._found)} found: {self._named(found)}")
+        said = f"{self._at + 1} of {len(self._found)} found: {self._named(found)}"
+        self._told = said if there != cursor else ""
+        self.say(said)
+        self.heatmap.move_to(*there)
 
     @property
     def heatmap(self) -> Heatmap:
@@ -280,6 +290,7 @@ class HeatmapScreen(SessionScreen[None]):
     def _arrange(self, change: Callable[[], None]) -> None:
         """Change how rows and columns stand, and draw that."""
         change()
+        self._look()
         self.heatmap.show_rows((), order_changed=True)
         self.query_one(Legend).rebuild()
         self.show_state()
@@ -291,6 +302,10 @@ class HeatmapScreen(SessionScreen[None]):
             return ""
         which = [*([view.row_filter] if view.row_filter is not RowFilter.ALL else []), one_line(view.prefix)]
         return f"{', '.join(filter(None, which))}: {len(view.order) - len(view.sets):,} of "
+
+    def _look(self) -> None:
+        """Find the words among what is shown now."""
+        self._found = find(self.view, self._words) if self._words else []
 
     def _named(self, found: Found) -> str:
         if found.memory is not None:

@@ -132,10 +132,9 @@ class MatrixScreen(HeatmapScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Nothing to mark without cells, nothing to score before the model is open."""
-        if action in ("score_row", "score_column"):
-            return self.opened.work.ready and all(self.view.matrix.shape)
         if f"action_{action}" in MatrixScreen.__dict__:
-            return all(self.view.matrix.shape)
+            ready = self.opened.work.ready or action == "mark"
+            return ready and self.heatmap.check_action(action, ())
         return super().check_action(action, parameters)
 
     def action_mark(self) -> None:

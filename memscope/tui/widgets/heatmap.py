@@ -142,7 +142,7 @@ class Heatmap(ScrollView, can_focus=True, inherit_bindings=False):
                 self._refresh_row(int(self._view.row_of[each]))
         self.post_message(self.Moved(memory, response))
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool:
         """Without cells there is nowhere to go."""
         return bool(len(self._view.order) and len(self._view.columns))
 
@@ -282,7 +282,9 @@ class Heatmap(ScrollView, can_focus=True, inherit_bindings=False):
         return max(1, inner_size(self).height - HEADER)
 
     def _resize(self) -> None:
-        width = self._gutter_width + self._cells * self._lines.cell
+        cell, gutter = self._lines.cell, self._gutter_width
+        left_over = max(0, self._width - gutter) % cell  # or the last cell could not be scrolled to
+        width = gutter + self._cells * cell + left_over
         self.virtual_size = Size(width, len(self._view.order) + HEADER)
 
     def _refresh_header(self) -> None:
