@@ -9,6 +9,7 @@ from memscope.scoring.matrix import CellState, Metric
 from memscope.tui.screens.matrix import MatrixScreen
 from memscope.tui.widgets.line import Line
 from memscope.tui.widgets.memory_list import MemoryList
+from memscope.tui.widgets.memory_text import MemoryText
 from memscope.tui.widgets.token_text import TokenText
 from tests.tui.driving import cursor, heatmap, picture, press, running, settled, strike, the_app, until
 from tests.tui.fake import FakeSession, conversation, fake_session, score_now
@@ -207,3 +208,17 @@ async def test_a_tool_call_is_part_of_the_response() -> None:
     async with running(session) as pilot:
         await open_response(pilot, 0, 0)
         assert '→ book({"city": "Lyon"})' in picture(pilot)
+
+
+async def test_the_memorys_text_has_the_words_underlined_that_are_coloured_in_the_response() -> None:
+    session = fake_session(conversation(4, 6, said="Take the Train to Lyon at noon."))
+    drops = np.zeros(len(session.tokens(0)), np.float32)
+    drops[2], drops[6] = 4.0, -3.0  # "Train" and "noon."
+    with_all = np.full(len(drops), -5.0, np.float32)
+    session.logprobs[0, 0] = with_all, with_all - drops
+    async with running(score_now(session)) as pilot:
+        await open_response(pilot, 0, 0)
+        memory = pilot.app.screen.query_one(MemoryText)
+        lines = (memory.render_line(y) for y in range(memory.size.height))
+        underlined = [s.text for line in lines for s in line if s.style and s.style.underline]
+        assert underlined == ["train"]

@@ -281,6 +281,7 @@ class ResponseScreen(SessionScreen[None]):
         else:
             known = None if tokens.without is None else tokens.with_all - tokens.without
             self._text.show_tokens(tokens.tokens, None if tokens.totals_only else known)
+        self.query_one(MemoryText).underline(self._text.coloured_words)
         self._show_token()
 
     def _show_token(self) -> None:

@@ -10,6 +10,8 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+WORD = re.compile(r"\w{3,}")
+"""A word that says something by itself."""
 _WORD = re.compile(r"\S+[^\S\n]*|[^\S\n]+")
 
 

@@ -15,7 +15,7 @@ from textual.strip import Strip
 from memscope.scoring.matrix import CellState
 from memscope.tui.safe import printable
 from memscope.tui.theme import FIRST_LEVEL, SHADES, Palette
-from memscope.tui.widgets.strips import StripView, strip, wrap
+from memscope.tui.widgets.strips import WORD, StripView, strip, wrap
 
 _LEAST = 0.05
 """Nats of one token that are drawn as nothing."""
@@ -72,6 +72,18 @@ class TokenText(StripView):
         if self.token is None or self.token >= len(pieces):
             self.token = 0
         self._set(pieces, codes)
+
+    @property
+    def coloured_words(self) -> frozenset[str]:
+        """The words, in lower case, of which any token is coloured."""
+        return frozenset(
+            word.group().casefold()
+            for word in WORD.finditer(self._text)
+            if any(
+                code != SHADES.zero
+                for code in self._codes[self._token_at(word.start()) : self._token_at(word.end() - 1) + 1]
+            )
+        )
 
     def on_resize(self) -> None:
         """Keep the token cursor in sight."""
