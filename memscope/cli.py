@@ -7,6 +7,7 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -189,7 +190,7 @@ def ledger(as_json: bool) -> int:
 @cli.command()
 @click.argument("path")
 @click.option(
-    "--to", "target", required=True, metavar="FILE", help="The ending says how: .json, .csv or .npz."
+    "--to", "target", required=True, metavar="FILE", help="The ending says how: .json, .csv, .npz or .html."
 )
 @_branch
 @_scorer_options
@@ -203,8 +204,9 @@ def export(path: str, target: str, branch: str | None, metric: str | None, fresh
 
     session = open_session(path, branch, metric, scorer)
     check_export(session, Path(target))
-    scored = score_session(session, Mode(), fresh=fresh)
-    write(session, Path(target))
+    with closing(session):
+        scored = score_session(session, Mode(), fresh=fresh)
+        write(session, Path(target))
     _wrote(session, target)
     return scored.status
 

@@ -1,0 +1,154 @@
+"""Chromium without a window, driven by its DevTools protocol through two pipes."""
+
+import base64
+import itertools
+import json
+import os
+import select
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+_QUIET = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    *("--disable-dev-shm-usage", "--remote-debugging-pipe"),
+)
+_PATIENCE = 60.0
+_KEYS = {
+    "Enter": (13, "\r"),
+    "ArrowLeft": (37, ""),
+    "ArrowUp": (38, ""),
+    "ArrowRight": (39, ""),
+    "ArrowDown": (40, ""),
+}
+
+
+class Browser:
+    """One page. `requests` are the addresses it asked for, `complaints` what its console and policy said."""
+
+    def __init__(self, reading: int, writing: int) -> None:
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        self._reading, self._writing = reading, writing
+        self._numbers = itertools.count(1)
+        self._received = b""
+        self._session: str | None = None
+        target = self._ask("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self._ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Network", "Log"):
+            self._ask(f"{domain}.enable")
+
+    def open(self, address: str, *, width: int = 1400, height: int = 900, dark: bool = False) -> None:
+        """Load a page in a window of that size, and wait until it is there."""
+        self._ask(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self._ask("Emulation.setEmulatedMedia", features=[scheme])
+        self._ask("Page.navigate", url=address)
+        self.wait("document.readyState === 'complete'")
+
+    def run(self, expression: str) -> Any:
+        """The value of a JavaScript expression."""
+        answer = self._ask("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def wait(self, expression: str) -> None:
+        """Until an expression is true."""
+        until = time.monotonic() + _PATIENCE
+        while not self.run(expression):
+            assert time.monotonic() < until, f"never: {expression}"
+            time.sleep(0.05)
+
+    def click(self, x: float, y: float) -> None:
+        """Press and let go of the mouse at a place of the window."""
+        for kind in ("mousePressed", "mouseReleased"):
+            self._ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def press(self, key: str) -> None:
+        """Press and let go of a key: one of a few with a name, or a letter."""
+        code, text = _KEYS.get(key, (ord(key[0].upper()), key))
+        for kind in ("keyDown", "keyUp"):
+            self._ask(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=key,
+                code=key if key in _KEYS else f"Key{key.upper()}",
+                windowsVirtualKeyCode=code,
+                **({"text": text} if text and kind == "keyDown" else {}),
+            )
+
+    def picture(self, path: Path) -> None:
+        """Write what the window shows as a PNG."""
+        path.write_bytes(base64.b64decode(self._ask("Page.captureScreenshot", format="png")["data"]))
+
+    def _ask(self, method: str, **parameters: Any) -> dict[str, Any]:
+        number = next(self._numbers)
+        message: dict[str, Any] = {"id": number, "method": method, "params": parameters}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._writing, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._receive()
+            if answer.get("id") == number:
+                assert "error" not in answer, answer
+                result: dict[str, Any] = answer["result"]
+                return result
+            self._note(answer)
+
+    def _receive(self) -> dict[str, Any]:
+        while b"\0" not in self._received:
+            ready, _, _ = select.select([self._reading], [], [], _PATIENCE)
+            part = os.read(self._reading, 1 << 20) if ready else b""
+            assert part, "chromium does not answer"
+            self._received += part
+        first, _, self._received = self._received.partition(b"\0")
+        message: dict[str, Any] = json.loads(first)
+        return message
+
+    def _note(self, event: dict[str, Any]) -> None:
+        parameters = event.get("params", {})
+        match event.get("method"):
+            case "Network.requestWillBeSent":
+                self.requests.append(parameters["request"]["url"])
+            case "Log.entryAdded":
+                self.complaints.append(parameters["entry"]["text"])
+            case "Runtime.exceptionThrown":
+                self.complaints.append(json.dumps(parameters["exceptionDetails"]))
+
+
+@contextmanager
+def chromium(profile: Path) -> Iterator[Browser]:
+    """A browser with an empty profile of its own, in that folder."""
+    assert CHROMIUM is not None
+    there, writing = os.pipe()
+    reading, back = os.pipe()
+    command = f'exec "$0" "$@" 3<&{there} 4>&{back}'  # it reads from 3 and writes to 4
+    process = subprocess.Popen(
+        ["sh", "-c", command, CHROMIUM, *_QUIET, f"--user-data-dir={profile}"],
+        pass_fds=(there, back),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(there)
+    os.close(back)
+    try:
+        yield Browser(reading, writing)
+    finally:
+        os.close(writing)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(5)
+        process.kill()
+        process.wait()
+        os.close(reading)
