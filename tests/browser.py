@@ -7,6 +7,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -27,6 +28,14 @@ _KEYS = {
     "ArrowRight": (39, ""),
     "ArrowDown": (40, ""),
 }
+_LAUNCH = """
+import fcntl, os, sys
+there, back = (fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3])
+os.dup2(there, 3)
+os.dup2(back, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""Chromium reads from 3 and writes to 4, so that is where its ends of the pipes must be."""
 
 
 class Browser:
@@ -134,9 +143,11 @@ def chromium(profile: Path) -> Iterator[Browser]:
     assert CHROMIUM is not None
     there, writing = os.pipe()
     reading, back = os.pipe()
-    command = f'exec "$0" "$@" 3<&{there} 4>&{back}'  # it reads from 3 and writes to 4
     process = subprocess.Popen(
-        ["sh", "-c", command, CHROMIUM, *_QUIET, f"--user-data-dir={profile}"],
+        [
+            *(sys.executable, "-c", _LAUNCH, str(there), str(back)),
+            *(CHROMIUM, *_QUIET, f"--user-data-dir={profile}"),
+        ],
         pass_fds=(there, back),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
