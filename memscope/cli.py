@@ -15,6 +15,7 @@ import click
 
 from memscope.errors import InputError, MemscopeError, NothingToScoreError
 from memscope.score_command import Mode, check_mode, mode_options, score_session, take_mode
+from memscope.web.command import Web, is_served, serve, take_web, web_options
 
 if TYPE_CHECKING:
     from memscope.conversation.follow import Follower
@@ -95,37 +96,41 @@ def cli() -> None:
 @click.argument("path", required=False)
 @click.option("--latest", is_flag=True, help="The newest session of this directory.")
 @click.option("--auto", is_flag=True, help="Score every response that comes while memscope follows the file.")
+@web_options
 @_branch
 @_scorer_options
 @_metric
 def open_(
-    path: str | None, latest: bool, auto: bool, branch: str | None, metric: str | None, **scorer: Any
+    path: str | None, latest: bool, auto: bool, branch: str | None, metric: str | None, **options: Any
 ) -> int:
     """Open a conversation on the screen and follow its file as it grows; without PATH choose one."""
     from memscope.open_session import latest_session, open_session, opener_of
 
-    opener = opener_of(metric, scorer)
+    web = take_web(options, path)
+    opener = opener_of(metric, options)
     if path in ("demo", "-"):
-        session = open_session(path, branch, metric, scorer)
-        return _show(session, opener=opener, keys_from_terminal=path == "-")
+        session = open_session(path, branch, metric, options)
+        return _show(session, opener=opener, keys_from_terminal=path == "-", web=web)
     if latest:
         if path is not None:
             raise InputError("Give a path or --latest, not both.")
         path, branch = latest_session(branch)
     if path is None:
-        return _show(opener=opener, auto=auto)
-    return _show(*opener(path, branch), opener=opener, auto=auto)
+        return _show(opener=opener, auto=auto, web=web)
+    return _show(*opener(path, branch), opener=opener, auto=auto, web=web)
 
 
 @cli.command()
+@web_options
 @_scorer_options
 @_metric
-def demo(metric: str | None, **scorer: Any) -> int:
+def demo(metric: str | None, **options: Any) -> int:
     """Open the conversation that ships with memscope and score it."""
     from memscope.open_session import open_session, opener_of
 
-    session = open_session("demo", None, metric, scorer)
-    return _show(session, opener=opener_of(metric, scorer), score_at_once=True)
+    web = take_web(options)
+    session = open_session("demo", None, metric, options)
+    return _show(session, opener=opener_of(metric, options), score_at_once=True, web=web)
 
 
 @cli.command()
@@ -338,12 +343,17 @@ def _show(
     score_at_once: bool = False,
     auto: bool = False,
     keys_from_terminal: bool = False,
+    web: Web | None = None,
 ) -> int:
-    """Run the screen; its exit status."""
-    if not sys.stdout.isatty():
+    """Run the screen, here or for browsers; its exit status."""
+    if web is not None:
+        return serve(web)
+    if not sys.stdout.isatty() and not is_served():
         raise InputError("The screen needs a terminal; `memscope score PATH` prints a table instead.")
     if keys_from_terminal:
-        _keys_from_terminal()
+        from memscope.open_session import take_keys_from_terminal
+
+        take_keys_from_terminal()
     from memscope.tui.app import MemscopeApp
 
     app = MemscopeApp(session, follower, opener=opener, score_at_once=score_at_once, auto=auto)
@@ -352,17 +362,6 @@ def _show(
     finally:
         app.close()
     return app.return_code or 0
-
-
-def _keys_from_terminal() -> None:
-    """The conversation came through standard input; the keys come from the terminal itself."""
-    try:
-        terminal = os.open("/dev/tty", os.O_RDONLY)
-    except OSError as error:
-        raise InputError(
-            "With `-` the screen needs a terminal for its keys; save the conversation first."
-        ) from error
-    os.dup2(terminal, 0)
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -39,14 +39,16 @@ os.execv(sys.argv[3], sys.argv[3:])
 
 
 class Browser:
-    """One page. `requests` are the addresses it asked for, `complaints` what its console and policy said."""
+    """One page. `requests` are the addresses it asked for, `complaints` what its console and policy said,
+    `received` what came through its web sockets."""
 
     def __init__(self, reading: int, writing: int) -> None:
         self.requests: list[str] = []
         self.complaints: list[str] = []
+        self.received = b""
         self._reading, self._writing = reading, writing
         self._numbers = itertools.count(1)
-        self._received = b""
+        self._unread = b""
         self._session: str | None = None
         target = self._ask("Target.createTarget", url="about:blank")["targetId"]
         self._session = self._ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -75,10 +77,15 @@ class Browser:
 
     def wait(self, expression: str) -> None:
         """Until an expression is true."""
-        until = time.monotonic() + _PATIENCE
-        while not self.run(expression):
-            assert time.monotonic() < until, f"never: {expression}"
+        self.until(lambda: bool(self.run(expression)))
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Until that is so, listening meanwhile."""
+        end = time.monotonic() + _PATIENCE
+        while not condition():
+            assert time.monotonic() < end, "it never came"
             time.sleep(0.05)
+            self.run("0")
 
     def click(self, x: float, y: float) -> None:
         """Press and let go of the mouse at a place of the window."""
@@ -117,12 +124,12 @@ class Browser:
             self._note(answer)
 
     def _receive(self) -> dict[str, Any]:
-        while b"\0" not in self._received:
+        while b"\0" not in self._unread:
             ready, _, _ = select.select([self._reading], [], [], _PATIENCE)
             part = os.read(self._reading, 1 << 20) if ready else b""
             assert part, "chromium does not answer"
-            self._received += part
-        first, _, self._received = self._received.partition(b"\0")
+            self._unread += part
+        first, _, self._unread = self._unread.partition(b"\0")
         message: dict[str, Any] = json.loads(first)
         return message
 
@@ -131,6 +138,12 @@ class Browser:
         match event.get("method"):
             case "Network.requestWillBeSent":
                 self.requests.append(parameters["request"]["url"])
+            case "Network.webSocketCreated":
+                self.requests.append(parameters["url"])
+            case "Network.webSocketFrameReceived":
+                data = parameters["response"]["payloadData"]
+                binary = parameters["response"]["opcode"] == 2
+                self.received += base64.b64decode(data) if binary else data.encode()
             case "Log.entryAdded":
                 self.complaints.append(parameters["entry"]["text"])
             case "Runtime.exceptionThrown":
