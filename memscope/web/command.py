@@ -104,4 +104,4 @@ def _listen(web: Web) -> socket.socket:
 def _own_command() -> str:
     """What a shell runs for each visitor: this program, with the same arguments."""
     command = [sys.executable, "-P", "-c", "from memscope.cli import main; main()", *sys.argv[1:]]
-    return subprocess.list2cmdline(command) if os.name == "nt" else shlex.join(command)
+    return subprocess.list2cmdline(command) if os.name == "nt" else f"exec {shlex.join(command)}"

@@ -26,8 +26,9 @@ _POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-_PATIENCE = 1.0
-"""Seconds that visitors' screens have to end in once the server is interrupted."""
+_REFUSAL = "Only memscope's own page is answered. Open it by an address, or by the name given with --host.\n"
+_PATIENCE = 3.0
+"""Seconds that a screen has to end in."""
 
 
 class ScreenServer(Server):
@@ -42,6 +43,8 @@ class ScreenServer(Server):
         """`host` is how the user calls this machine, besides its addresses and its own name."""
         super().__init__(command, host=host, title="memscope")
         self._names = {"localhost", host.lower(), socket.gethostname().lower()}
+        self._open: set[web.WebSocketResponse] = set()
+        self._ending: set[asyncio.Task[None]] = set()
 
     def serve_on(self, listening: socket.socket) -> None:
         """Serve until interrupted or terminated."""
@@ -59,6 +62,7 @@ class ScreenServer(Server):
         app.router.add_get("/page.js", _page_script)
         app.middlewares.append(self._guard)
         app.on_response_prepare.append(_add_headers)
+        app.on_cleanup.append(self._await_screens)
         return app
 
     @web.middleware
@@ -66,7 +70,7 @@ class ScreenServer(Server):
         own = [f"http://{request.host}", f"https://{request.host}"]
         origin = request.headers.get("Origin", "" if request.path == "/ws" else own[0])
         if not self._is_mine(request.host) or origin not in own:
-            raise web.HTTPForbidden(text="This page is served to itself alone.\n")
+            raise web.HTTPForbidden(text=_REFUSAL)
         return await handler(request)
 
     def _is_mine(self, host: str) -> bool:
@@ -78,14 +82,42 @@ class ScreenServer(Server):
         name = parts[1].strip("[]").lower()
         return name in self._names or _is_address(name)
 
+    async def on_shutdown(self, app: web.Application) -> None:
+        """Tell the pages that it is over."""
+        for websocket in tuple(self._open):
+            await websocket.close()
+
+    async def _await_screens(self, app: web.Application) -> None:
+        await asyncio.gather(*self._ending)
+
     async def _process_messages(self, websocket: web.WebSocketResponse, app_service: AppService) -> None:
         """Take what the browser sends until it leaves or the screen's process has ended, however it did."""
-        assert app_service._task is not None
-        closing: list[asyncio.Task[bool]] = []
-        app_service._task.add_done_callback(
-            lambda _: closing.append(asyncio.ensure_future(websocket.close()))
-        )
-        await super()._process_messages(websocket, app_service)
+        process, reading = app_service._process, app_service._task
+        assert process is not None
+        assert reading is not None
+
+        def end(_: object) -> None:
+            ending = asyncio.ensure_future(_end(process, websocket))
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+
+        reading.add_done_callback(end)
+        self._open.add(websocket)
+        try:
+            await super()._process_messages(websocket, app_service)
+        finally:
+            self._open.discard(websocket)
+
+
+async def _end(process: asyncio.subprocess.Process, websocket: web.WebSocketResponse) -> None:
+    """Leave no process behind, and no page that waits for one."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+    await websocket.close()
 
 
 async def _page_script(request: web.Request) -> web.Response:

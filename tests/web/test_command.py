@@ -56,6 +56,19 @@ def test_the_process_that_draws_for_a_browser_opens_the_screen(monkeypatch: pyte
     assert taken(web=True) is None
 
 
+@pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("127.1.2.3", False), ("0.0.0.0", True)])
+def test_listening_for_other_machines_is_warned_of(
+    host: str, warned: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = pytest.importorskip("memscope.web.server", reason="the extra `web` is not installed")
+    monkeypatch.setattr(server.ScreenServer, "serve_on", lambda self, listening: listening.close())
+    assert command.serve(Web(host, 0)) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1].startswith(f"The screen is at http://{host}:")
+    assert [line for line in said[:-1] if "reads every session" in line and "key" in line] == said[:-1]
+    assert len(said) == 1 + warned
+
+
 @pytest.mark.parametrize(("host", "port"), [("no such host", 8000), ("192.0.2.1", 8000)])
 def test_a_place_where_nothing_can_listen_is_one_sentence(host: str, port: int) -> None:
     with pytest.raises(

@@ -23,14 +23,7 @@ _UPGRADE = {
     "Sec-WebSocket-Version": "13",
     "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
 }
-_PROGRAM = """
-import os, sys
-from memscope import cli
-from memscope.scoring import session
-from tests.scorers_fake import HashScorer, opening
-session.open_scorer = opening(HashScorer())
-cli.main()
-"""
+_PROGRAM = "from memscope.cli import main; main()"
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +33,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     talk = log(folder / "two words.jsonl", TALK)
     environment = {**os.environ, "MEMSCOPE_CACHE_DIR": str(folder / "cache"), "HOME": str(folder)}
     server = subprocess.Popen(
-        [sys.executable, "-c", _PROGRAM, str(talk), "--web", "--port", "0"],
+        [sys.executable, "-c", _PROGRAM, str(talk), "--model", str(folder / "none"), "--web", "--port", "0"],
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
