@@ -38,6 +38,15 @@ function signed(value, digits = 2) {
   const size = Math.abs(value).toFixed(digits);
   return (+size === 0 ? "" : value < 0 ? "−" : "+") + size;
 }
+/** A sum in few characters: `41.2`, `12k`. */
+function compact(value) {
+  const size = Math.abs(value);
+  const told = size < 9999 ? size.toFixed(1)
+    : size < 9999000 ? `${Math.round(size / 1000)}k`
+    : size.toExponential(0);
+  return (value < 0 && +told !== 0 ? "−" : "") + told;
+}
+
 const plain = (value) => (value < 0 ? "−" : "") + Math.abs(value).toFixed(2);
 const name = (r) => `r${r + 1}`;
 

@@ -173,7 +173,7 @@ function drawGutter(pen, left, height, dy, top, bottom) {
     pen.fillStyle = colours.faint;
     pen.font = "12px system-ui, sans-serif";
     pen.textAlign = "right";
-    pen.fillText(weight === null ? "none" : plain(weight), left - 10, y + ROW / 2);
+    pen.fillText(weight === null ? "none" : compact(weight), left - 10, y + ROW / 2);
   }
   pen.restore();
 }

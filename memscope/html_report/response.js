@@ -61,7 +61,7 @@ function show(m, r) {
   const { key, entries } = memories[m], word = entries.length === 1 ? "entry" : "entries";
   const places = entries.slice(0, 6).join(", ") + (entries.length > 6 ? ", …" : "");
   $("memory-title").textContent = `${key} · ${word} ${places}`;
-  $("memory-text").textContent = memories[m].text;
+  $("memory-text").replaceChildren(...underlined(memories[m].text, colouredWords()));
   history.replaceState(null, "", `#${name(r)}-m${m + 1}`);
   if (before && before.r !== r) $("tokens").scrollTop = 0;
   layOut();
@@ -73,6 +73,7 @@ let shown = { texts: [], withAll: [], without: null, chosen: -1 };
 function showTokens(m, r, scored) {
   const detail = details[r], without = detail?.without[m] ?? null;
   shown = { texts: detail?.texts ?? [], withAll: detail?.with_all ?? [], without, chosen: -1 };
+  $("key").hidden = !without;
   if (!without) {
     $("tokens").textContent = detail ? detail.texts.join("") : responses[r].text;
     $("token").textContent = !scored ? ""
@@ -92,6 +93,36 @@ function showTokens(m, r, scored) {
   });
   $("tokens").replaceChildren(words);
   chooseToken(strongest);
+}
+
+const WORD = /[\p{L}\p{N}_]{3,}/gu;
+
+/** The words, in lower case, of which any token is coloured. */
+function colouredWords() {
+  const words = new Set();
+  if (!shown.without) return words;
+  const coloured = [];
+  for (const span of $("tokens").children) {
+    const is = span.classList.length > 1;
+    for (let at = 0; at < span.textContent.length; at++) coloured.push(is);
+  }
+  for (const found of shown.texts.join("").matchAll(WORD)) {
+    const characters = coloured.slice(found.index, found.index + found[0].length);
+    if (characters.includes(true)) words.add(found[0].toLowerCase());
+  }
+  return words;
+}
+
+/** A text as nodes, with these words underlined. */
+function underlined(text, words) {
+  const nodes = [];
+  let done = 0;
+  for (const found of text.matchAll(WORD)) {
+    if (!words.has(found[0].toLowerCase())) continue;
+    nodes.push(text.slice(done, found.index), make("u", {}, found[0]));
+    done = found.index + found[0].length;
+  }
+  return [...nodes, text.slice(done)];
 }
 
 function chooseToken(at, focus = false) {
@@ -172,9 +203,9 @@ function describe() {
     notes.push("The scorer gave the total of each response only; nothing is known of single tokens.");
   } else if (held < total) {
     notes.push(
-      `Word by word this report shows ${held.toLocaleString("en")} of ${count(total, "scored cell")}, those ` +
-      `with the largest divergence: it holds ${head.budget.toLocaleString("en")} log-probabilities of tokens ` +
-      "at most, and only those that were still kept. Of the other cells it has the total.");
+      `Word by word this report shows ${held.toLocaleString("en")} of ${count(total, "scored cell")}, ` +
+      "those with the largest divergence: it holds at most " + head.budget.toLocaleString("en") +
+      " log-probabilities of tokens, and only those that were still kept. Of the other cells it has the total.");
   }
   const left = [[PENDING, "not scored"], [RUNNING, "still being scored"], [FAILED, "failed"]];
   for (const [state, words] of left) {

@@ -67,12 +67,26 @@ def test_a_click_on_a_cell_shows_its_words_and_its_memory(browser: Browser, tmp_
     assert text(browser, "memory-text") == "Nora cannot eat peanuts."
     assert browser.run("document.querySelectorAll('#tokens span').length") == 10
 
+    shared = browser.run("Array.from(document.querySelectorAll('#memory-text u'), (u) => u.textContent)")
+    assert shared == []
+
     browser.run("document.querySelector('#tokens span').click()")
     assert text(browser, "token").startswith('Token 1 of 10 "Walk": log-probability −')
     assert text(browser, "token").endswith(" nats")
     drops = session.response_tokens(2)
     assert drops is not None
     assert f"−{abs(float(drops[1][0])):.2f} with all memories" in text(browser, "token")
+
+
+def test_words_of_the_memory_that_are_coloured_in_the_response_are_underlined(
+    browser: Browser, tmp_path: Path
+) -> None:
+    scored(TALKED, tmp_path)
+    show(browser, prepared(TALKED, tmp_path), tmp_path)
+    browser.run("goTo(0, 2)")
+    shared = browser.run("Array.from(document.querySelectorAll('#memory-text u'), (u) => u.textContent)")
+    assert shared
+    assert set(shared) <= {"the", "quay"}
 
 
 def test_keys_move_and_enter_opens(browser: Browser, tmp_path: Path) -> None:
