@@ -88,7 +88,8 @@ def cli() -> None:
     """memscope shows which memory made an agent say what it said.
 
     `memscope` lists past sessions, `memscope PATH` opens a conversation (`-` reads standard input), `memscope
-    --latest` the newest one of this directory, `memscope demo` the one shipped with it.
+    --latest` the newest one of this directory, `memscope demo` the one shipped with it. With
+    `--web` any of them serves the screen to a browser.
     """
 
 

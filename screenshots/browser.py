@@ -25,7 +25,7 @@ def report(browser: Browser, folder: Path) -> None:
     """The page with the strongest cell opened."""
     written = folder / "report.html"
     subprocess.run([*PROGRAM, "export", "demo", "--to", str(written)], check=True)
-    browser.open(written.as_uri(), width=1320, height=920)
+    browser.open(written.as_uri(), width=1320, height=960)
     browser.wait("!document.getElementById('drill').hidden")
     time.sleep(0.5)  # until it is painted
     browser.picture(HERE / "report.png")
