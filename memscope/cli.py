@@ -7,6 +7,7 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import click
 
 from memscope.errors import InputError, MemscopeError, NothingToScoreError
 from memscope.score_command import Mode, check_mode, mode_options, score_session, take_mode
+from memscope.web.command import Web, is_served, serve, take_web, web_options
 
 if TYPE_CHECKING:
     from memscope.conversation.follow import Follower
@@ -86,7 +88,8 @@ def cli() -> None:
     """memscope shows which memory made an agent say what it said.
 
     `memscope` lists past sessions, `memscope PATH` opens a conversation (`-` reads standard input), `memscope
-    --latest` the newest one of this directory, `memscope demo` the one shipped with it.
+    --latest` the newest one of this directory, `memscope demo` the one shipped with it. With
+    `--web` any of them serves the screen to a browser.
     """
 
 
@@ -94,37 +97,41 @@ def cli() -> None:
 @click.argument("path", required=False)
 @click.option("--latest", is_flag=True, help="The newest session of this directory.")
 @click.option("--auto", is_flag=True, help="Score every response that comes while memscope follows the file.")
+@web_options
 @_branch
 @_scorer_options
 @_metric
 def open_(
-    path: str | None, latest: bool, auto: bool, branch: str | None, metric: str | None, **scorer: Any
+    path: str | None, latest: bool, auto: bool, branch: str | None, metric: str | None, **options: Any
 ) -> int:
     """Open a conversation on the screen and follow its file as it grows; without PATH choose one."""
     from memscope.open_session import latest_session, open_session, opener_of
 
-    opener = opener_of(metric, scorer)
+    web = take_web(options, path)
+    opener = opener_of(metric, options)
     if path in ("demo", "-"):
-        session = open_session(path, branch, metric, scorer)
-        return _show(session, opener=opener, keys_from_terminal=path == "-")
+        session = open_session(path, branch, metric, options)
+        return _show(session, opener=opener, keys_from_terminal=path == "-", web=web)
     if latest:
         if path is not None:
             raise InputError("Give a path or --latest, not both.")
         path, branch = latest_session(branch)
     if path is None:
-        return _show(opener=opener, auto=auto)
-    return _show(*opener(path, branch), opener=opener, auto=auto)
+        return _show(opener=opener, auto=auto, web=web)
+    return _show(*opener(path, branch), opener=opener, auto=auto, web=web)
 
 
 @cli.command()
+@web_options
 @_scorer_options
 @_metric
-def demo(metric: str | None, **scorer: Any) -> int:
+def demo(metric: str | None, **options: Any) -> int:
     """Open the conversation that ships with memscope and score it."""
     from memscope.open_session import open_session, opener_of
 
-    session = open_session("demo", None, metric, scorer)
-    return _show(session, opener=opener_of(metric, scorer), score_at_once=True)
+    web = take_web(options)
+    session = open_session("demo", None, metric, options)
+    return _show(session, opener=opener_of(metric, options), score_at_once=True, web=web)
 
 
 @cli.command()
@@ -189,7 +196,7 @@ def ledger(as_json: bool) -> int:
 @cli.command()
 @click.argument("path")
 @click.option(
-    "--to", "target", required=True, metavar="FILE", help="The ending says how: .json, .csv or .npz."
+    "--to", "target", required=True, metavar="FILE", help="The ending says how: .json, .csv, .npz or .html."
 )
 @_branch
 @_scorer_options
@@ -203,8 +210,9 @@ def export(path: str, target: str, branch: str | None, metric: str | None, fresh
 
     session = open_session(path, branch, metric, scorer)
     check_export(session, Path(target))
-    scored = score_session(session, Mode(), fresh=fresh)
-    write(session, Path(target))
+    with closing(session):
+        scored = score_session(session, Mode(), fresh=fresh)
+        write(session, Path(target))
     _wrote(session, target)
     return scored.status
 
@@ -336,12 +344,17 @@ def _show(
     score_at_once: bool = False,
     auto: bool = False,
     keys_from_terminal: bool = False,
+    web: Web | None = None,
 ) -> int:
-    """Run the screen; its exit status."""
-    if not sys.stdout.isatty():
+    """Run the screen, here or for browsers; its exit status."""
+    if web is not None:
+        return serve(web)
+    if not sys.stdout.isatty() and not is_served():
         raise InputError("The screen needs a terminal; `memscope score PATH` prints a table instead.")
     if keys_from_terminal:
-        _keys_from_terminal()
+        from memscope.open_session import take_keys_from_terminal
+
+        take_keys_from_terminal()
     from memscope.tui.app import MemscopeApp
 
     app = MemscopeApp(session, follower, opener=opener, score_at_once=score_at_once, auto=auto)
@@ -350,17 +363,6 @@ def _show(
     finally:
         app.close()
     return app.return_code or 0
-
-
-def _keys_from_terminal() -> None:
-    """The conversation came through standard input; the keys come from the terminal itself."""
-    try:
-        terminal = os.open("/dev/tty", os.O_RDONLY)
-    except OSError as error:
-        raise InputError(
-            "With `-` the screen needs a terminal for its keys; save the conversation first."
-        ) from error
-    os.dup2(terminal, 0)
 
 
 def main() -> None:

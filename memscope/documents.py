@@ -191,7 +191,7 @@ def matrix_document(session: Session, score: MemoryScore | None = None) -> Matri
             _MemoryPart(
                 memory.key,
                 list(memory.entries),
-                _number(weights[m]),
+                number(weights[m]),
                 matrix.row_state(m).name.lower(),
                 matrix.errors.get(m),
             )
@@ -201,13 +201,13 @@ def matrix_document(session: Session, score: MemoryScore | None = None) -> Matri
             _ResponsePart(
                 entry,
                 int(matrix.tokens[r]),
-                _number(matrix.baseline[r]),
-                _number(dependence[r]),
-                _number(matrix.noise[r]),
+                number(matrix.baseline[r]),
+                number(dependence[r]),
+                number(matrix.noise[r]),
             )
             for r, entry in enumerate(conversation.responses)
         ],
-        matrix=[[_number(value) for value in row] for row in matrix.values(metric)],
+        matrix=[[number(value) for value in row] for row in matrix.values(metric)],
         states=[[CellState(state).name.lower() for state in row] for row in matrix.states],
         important={
             str(entry): [(matrix.keys[m], value) for m, value in matrix.important(r, metric)]
@@ -307,10 +307,21 @@ def encoded(document: msgspec.Struct) -> bytes:
     return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
 
 
-def _parts(session: Session) -> tuple[_SessionPart, _ScorerPart]:
+def check_prepared(session: Session) -> None:
     """Raises InputError if the session is not prepared."""
     if session.scorer is None:
         raise InputError("There is nothing to export yet: the model is not open.")
+
+
+def number(value: float) -> float | None:
+    """A number as JSON has it: None where it is not known."""
+    return None if math.isnan(value) else float(value)
+
+
+def _parts(session: Session) -> tuple[_SessionPart, _ScorerPart]:
+    """Raises InputError if the session is not prepared."""
+    check_prepared(session)
+    assert session.scorer is not None
     source, scorer = session.conversation.source, session.scorer
     return (
         _SessionPart(
@@ -344,7 +355,3 @@ def _cost(spent: Spent) -> _CostPart:
         spent.requests,
         round(spent.seconds, 3),
     )
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)

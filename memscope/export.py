@@ -1,4 +1,4 @@
-"""A scored matrix in files: JSON, CSV or npz, each written whole or not at all."""
+"""A scored matrix in files: JSON, CSV, npz or HTML, each written whole or not at all."""
 
 import csv
 import io
@@ -10,6 +10,7 @@ import numpy as np
 
 from memscope.documents import encoded, matrix_document
 from memscope.errors import InputError
+from memscope.html_report import to_html
 from memscope.scoring.matrix import ScoreMatrix
 from memscope.scoring.session import Session
 
@@ -51,7 +52,12 @@ def to_npz(session: Session) -> bytes:
     return buffer.getvalue()
 
 
-FORMATS: dict[str, Callable[[Session], bytes]] = {".json": to_json, ".csv": to_csv, ".npz": to_npz}
+FORMATS: dict[str, Callable[[Session], bytes]] = {
+    ".json": to_json,
+    ".csv": to_csv,
+    ".npz": to_npz,
+    ".html": to_html,
+}
 """What a file's ending makes of a session."""
 
 

@@ -1,5 +1,6 @@
 """Opens conversations as the command line says: by path, as the demo, from standard input, the newest one."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
@@ -49,6 +50,18 @@ def latest_session(branch: str | None) -> tuple[str, str | None]:
     finally:
         library.close()
     return listed.path, branch or listed.branch or None
+
+
+def take_keys_from_terminal() -> None:
+    """Once a conversation has come through standard input, read the keys from the terminal itself. Raises
+    InputError if there is none."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY)
+    except OSError as error:
+        raise InputError(
+            "With `-` the screen needs a terminal for its keys; save the conversation first."
+        ) from error
+    os.dup2(terminal, 0)
 
 
 def _session(conversation: Conversation, metric: str | None, scorer: dict[str, Any]) -> Session:

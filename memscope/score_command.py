@@ -290,7 +290,7 @@ def _prepared(session: "Session", work: Callable[[], Awaitable[T]]) -> T:
             await session.prepare()
             return await work()
         finally:
-            await session.aclose()
+            await session.release()
 
     with show_progress(session.activities):
         return asyncio.run(run())

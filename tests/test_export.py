@@ -227,7 +227,7 @@ class TestWriting:
 
     def test_another_ending_is_refused(self, session: Session, tmp_path: Path) -> None:
         with pytest.raises(
-            InputError, match=r"matrix\.xlsx: the ending must be one of \.json, \.csv, \.npz\.$"
+            InputError, match=r"matrix\.xlsx: the ending must be one of \.json, \.csv, \.npz, \.html\.$"
         ):
             export(session, tmp_path / "matrix.xlsx")
 

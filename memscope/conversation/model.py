@@ -77,6 +77,12 @@ class Entry:
             position = span.end
         return "".join([*parts, self.text[position:]])
 
+    @property
+    def spoken(self) -> str:
+        """What can be scored of a response: what it says, and a line for each call."""
+        calls = [f"→ {call.name}({call.arguments})" for call in self.tool_calls]
+        return "\n".join(filter(None, [self.said.strip(), *calls]))
+
 
 @dataclass(frozen=True, slots=True)
 class Place:

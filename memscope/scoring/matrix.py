@@ -195,6 +195,17 @@ class ScoreMatrix:
         return int((self.states == state).sum())
 
 
+def range_end(sizes: NDArray[np.float64]) -> float:
+    """Where a range to draw these sizes in ends: their 98th percentile, rounded up to 1, 2 or 5 times a power
+    of ten; 1 if there are none. A single spike does not wash out the rest, and everything beyond it shows as
+    strongest."""
+    if not sizes.size:
+        return 1.0
+    top = float(np.percentile(sizes, 98, method="higher"))
+    power = 10.0 ** np.floor(np.log10(top))
+    return float(next(step * power for step in (1, 2, 5, 10) if step * power >= top * (1 - 1e-9)))
+
+
 def _sum_scored(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
     scored = ~np.isnan(values)
     sums = np.where(scored, values, 0.0).sum(axis=axis)

@@ -183,9 +183,23 @@ class Run:
         return await asyncio.to_thread(self._stored, row, response)
 
     def _stored(self, row: int, response: int) -> LogProbs | None:
-        ablation = next(a for a in self.plan.ablations if a.row == row and response in a.responses)
-        key = self.plan.keys(ablation, self._fingerprint)[response]
-        return self._store.get([key]).get(key)
+        cells = np.zeros(self.matrix.shape, np.bool_)
+        cells[row, response] = True
+        return next((logprobs for *_, logprobs in self.stored(cells)), None)
+
+    def stored(self, cells: NDArray[np.bool_]) -> Iterator[tuple[int, int, LogProbs]]:
+        """(row, response, log-probabilities [t] in nats without the row's memories) of those of these cells
+        [rows, R] that the store has. It reads and hashes: call it in a thread."""
+        for ablation in self.plan.ablations:
+            if ablation.row is None or not (
+                wanted := [r for r in ablation.responses if cells[ablation.row, r]]
+            ):
+                continue
+            keys = self.plan.keys(ablation, self._fingerprint)
+            known = self._store.get(keys[response] for response in wanted)
+            for response in wanted:
+                if (logprobs := known.get(keys[response])) is not None:
+                    yield ablation.row, response, logprobs
 
     def _jobs(
         self, progress: "_Progress", fresh: bool, order: Sequence[int]

@@ -3,7 +3,7 @@
 import asyncio
 import copy
 import threading
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -251,14 +251,32 @@ class Session:
         """A response's tokens with all memories and without one; None while its baseline is unknown."""
         if self.run is None:
             return None
-        memories, responses = _in_common(self._planned, self.conversation)
-        with_all = await self.run.logprobs(None, response) if response < responses else None
-        if with_all is None:
+        known = self.response_tokens(response)
+        if known is None:
             return None
-        known = memory is not None and memory < memories
-        without = await self.run.logprobs(memory, response) if known else None
-        tokens = self.run.plan.prompt.token_texts(response)
-        return TokenView(tokens, with_all, without, totals_only=not self.matrix.per_token)
+        planned = memory is not None and memory < _in_common(self._planned, self.conversation)[0]
+        without = await self.run.logprobs(memory, response) if planned else None
+        return TokenView(*known, without, totals_only=not self.matrix.per_token)
+
+    def response_tokens(self, response: int) -> tuple[list[str], LogProbs] | None:
+        """A response's tokens and their log-probabilities in nats with all memories [t], or [1] their total;
+        None while its baseline is unknown."""
+        if self.run is None or response >= _in_common(self._planned, self.conversation)[1]:
+            return None
+        with_all = self.run.baseline.get(response)
+        return None if with_all is None else (self.run.plan.prompt.token_texts(response), with_all)
+
+    def stored(self, cells: NDArray[np.bool_]) -> Iterator[tuple[int, int, LogProbs]]:
+        """(memory, response, log-probabilities [t] in nats without the memory) of those of these scored cells
+        [M, R] that the store has; the session may not be closed. It reads and hashes: call it in a thread.
+
+        Raises MemscopeError if not prepared.
+        """
+        run = self.prepared_run()
+        memories, responses = _in_common(self._planned, self.conversation)
+        wanted = np.zeros(run.matrix.shape, np.bool_)
+        wanted[:memories, :responses] = cells[:memories, :responses]
+        return run.stored(wanted)
 
     def snapshot(self) -> "Session":
         """The session as it stands now, for another thread to read while this one goes on scoring."""
@@ -266,10 +284,14 @@ class Session:
         frozen.matrix = copy.deepcopy(self.matrix)
         return frozen
 
-    async def aclose(self) -> None:
-        """Let go of the scorer and close."""
+    async def release(self) -> None:
+        """Let go of the scorer; what was scored can still be read."""
         if self.scorer is not None:
             await self.scorer.aclose()
+
+    async def aclose(self) -> None:
+        """Let go of the scorer and close."""
+        await self.release()
         self.close()
 
     def close(self) -> None:

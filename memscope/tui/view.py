@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memscope.conversation.model import Conversation
-from memscope.scoring.matrix import IMPORTANT, NOISE_FACTOR, CellState, Metric, ScoreMatrix
+from memscope.scoring.matrix import IMPORTANT, NOISE_FACTOR, CellState, Metric, ScoreMatrix, range_end
 from memscope.tui.arrangement import ColumnOrder, Normalisation, RowFilter, RowOrder, ViewSettings, Zoom
 from memscope.tui.rows import RowStatistics
 from memscope.tui.theme import SHADES, Scale
@@ -316,8 +316,7 @@ class MatrixView:
         self.version += 1
 
     def _range(self) -> float | None:
-        """The 98th percentile of what is not nearly zero, rounded up to 1, 2 or 5 times a power of ten: a
-        single spike does not wash out the rest, and everything beyond it shows as strongest."""
+        """The end of the range, from what is not nearly zero."""
         step = max(1, self.values.size // _SAMPLE)
         nats = self.values[::step]
         if np.isnan(nats).all():
@@ -325,12 +324,7 @@ class MatrixView:
         noise = np.fmax(IMPORTANT, NOISE_FACTOR * self.matrix.noise)
         numbers = self._normalised(nats, np.arange(nats.shape[1]))
         sizes = np.abs(numbers[np.abs(nats) > noise])
-        sizes = sizes[sizes > 0]
-        if not sizes.size:
-            return 1.0
-        top = float(np.percentile(sizes, 98, method="higher"))
-        power = 10.0 ** np.floor(np.log10(top))
-        return float(next(step * power for step in (1, 2, 5, 10) if step * power >= top * (1 - 1e-9)))
+        return range_end(sizes[sizes > 0])
 
     def _sort(self) -> None:
         memories = len(self.matrix.keys)

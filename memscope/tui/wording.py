@@ -123,8 +123,7 @@ def _why_impossible(conversation: Conversation, memory: int, response: int) -> s
 
 def response_text(entry: Entry) -> str:
     """What the agent said and called in a response, without its thinking."""
-    calls = [f"→ {call.name}({call.arguments})" for call in entry.tool_calls]
-    return printable("\n".join(filter(None, [entry.said.strip(), *calls])))
+    return printable(entry.spoken)
 
 
 def response_title(view: MatrixView, response: int) -> str:

@@ -18,7 +18,7 @@ from memscope.tui.safe import printable
 if TYPE_CHECKING:
     from memscope.tui.app import MemscopeApp
 
-_HINT = "The ending decides the format: .json, .csv or .npz. Enter writes, Esc leaves."
+_HINT = "The ending decides the format: .json, .csv, .npz or .html. Enter writes, Esc leaves."
 
 
 class ExportScreen(ModalScreen[Path]):
