@@ -18,14 +18,12 @@ from numpy.typing import NDArray
 
 from memscope.conversation.model import Conversation
 from memscope.ledger import Ledger, LedgerEntry
-from memscope.scoring.matrix import CellState, ScoreMatrix
+from memscope.scoring.matrix import ALL_MEMORIES, CellState, ScoreMatrix
 from memscope.scoring.run import Run
 from memscope.scoring.session import Session
 
 MEMORY_WINDOW = 50
 """Responses after its first entry for which a single memory is scored."""
-ALL_MEMORIES = "all memories"
-"""What the row of training candidates is called."""
 
 
 class Outcome(StrEnum):

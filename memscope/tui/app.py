@@ -17,7 +17,7 @@ from textual.worker import Worker, WorkerState
 from memscope.conversation.follow import Follower
 from memscope.conversation.model import Conversation
 from memscope.errors import InputError, MemscopeError
-from memscope.tui import following, workers
+from memscope.tui import following, sets, workers
 from memscope.tui.opened import Opened
 from memscope.tui.screens.base import SessionScreen
 from memscope.tui.screens.branches import BranchesScreen
@@ -215,14 +215,30 @@ class MemscopeApp(App[None]):
     def on_scoring_ended(self, message: workers.ScoringEnded) -> None:
         """Settle the range and the order."""
         if self._is_current(message.work):
-            self.opened.show_matrix()
+            self.opened.ended()
             self.show_all()
             self.show_state()
 
     def on_failed(self, message: workers.Failed) -> None:
         """Say in place what went wrong; everything else goes on."""
         if self._is_current(message.work):
+            self.opened.sets.give_up()
             self._fail(message.sentence)
+
+    def on_set_changed(self, message: sets.SetChanged) -> None:
+        """Draw what has changed of a set."""
+        if self.is_open and message.sets is self.opened.sets:
+            for screen in self._session_screens():
+                screen.show_set(message.members)
+                screen.bar.wake()
+
+    def on_set_ended(self, message: sets.SetEnded) -> None:
+        """Settle a set, or say in place what went wrong with it."""
+        if self.is_open and message.sets is self.opened.sets:
+            self.on_set_changed(sets.SetChanged(message.sets, message.members))
+            if message.problem:
+                self.opened.fail(message.problem)
+            self.show_state()
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """An error nobody foresaw is said in place too, and in Textual's log."""
@@ -302,7 +318,7 @@ class MemscopeApp(App[None]):
             self._fail(sentence)
 
     def _prepare(self, opened: Opened) -> None:
-        if opened is self._opened:
+        if opened is self._opened and not opened.work.begun:
             opened.prepare()
             self.show_state()
 

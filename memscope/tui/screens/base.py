@@ -12,6 +12,7 @@ from textual.screen import Screen
 from memscope.scoring.matrix import CellState
 from memscope.tui.opened import Opened
 from memscope.tui.screens.export import ExportScreen
+from memscope.tui.sets import Members
 from memscope.tui.theme import Palette, palette
 from memscope.tui.widgets.activity_bar import ActivityBar
 
@@ -102,6 +103,9 @@ class SessionScreen(Screen[Result]):
     def show_rows(self, memories: frozenset[int], *, order_changed: bool) -> None:
         """Cells of these memories have changed."""
 
+    def show_set(self, members: Members) -> None:
+        """Cells of a set's row have changed, or the set is no longer being scored."""
+
     def show_all(self, palette: Palette) -> None:
         """The matrix, its metric, order or the palette is another one."""
 
@@ -124,7 +128,7 @@ class SessionScreen(Screen[Result]):
             case "score_again":
                 return opened.work.ready and bool((matrix.states != CellState.IMPOSSIBLE).any())
             case "stop":
-                return opened.work.scoring
+                return opened.scoring
             case "follow":
                 return opened.following is not None
             case "next_metric":
@@ -147,7 +151,7 @@ class SessionScreen(Screen[Result]):
 
     def action_stop(self) -> None:
         """Stop scoring."""
-        self.opened.work.stop()
+        self.opened.stop()
 
     def action_follow(self) -> None:
         """Pause following, or go on and show what came meanwhile."""

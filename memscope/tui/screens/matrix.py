@@ -74,7 +74,7 @@ class MatrixScreen(HeatmapScreen):
         yield from self.compose_heatmap()
         yield Line(id="notes")
         yield Static(id="problem", markup=False)
-        yield ActivityBar(self.opened.session.activities, lambda: self.opened.work.busy)
+        yield ActivityBar(self.opened.session.activities, lambda: self.opened.busy)
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
