@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from memscope.scoring.session import Session
 
 Members = tuple[int, ...]
-"""The memories of a set, by their indexes."""
+"""The memories of a set, by their indexes, rising."""
+EVERY: Members = ()
+"""All memories there are: a set that grows with the conversation."""
 
 
 @dataclass
@@ -54,6 +56,7 @@ class _Row:
     wanted: bool = False
     """Whether it is being scored, or waits for that."""
     fresh: bool = False
+    tokens_missing: int | None = None
 
 
 class Sets:
@@ -86,6 +89,12 @@ class Sets:
         row = self._rows.get(members)
         return None if row is None else row.matrix
 
+    def tokens_missing(self, members: Members) -> int | None:
+        """Tokens that scoring what a set lacks would compute, as counted when work on it last ended; None
+        before its first end."""
+        row = self._rows.get(members)
+        return None if row is None else row.tokens_missing
+
     def recall(self, members: Members) -> None:
         """Fill in what the store knows of the responses without these memories, now or once planned."""
         if members not in self._rows:
@@ -93,8 +102,8 @@ class Sets:
             self._begin(members)
 
     def score(self, members: Members, *, fresh: bool = False) -> None:
-        """Score what is missing of the responses without these memories (rising indexes), or everything
-        again, once the session is planned; a set that is being scored goes on."""
+        """Score what is missing of the responses without these memories, or everything again, once
+        the session is planned; a set that is being scored goes on."""
         row = self._rows.setdefault(members, _Row(self._unscored(members)))
         if not row.wanted:
             row.wanted, row.fresh = True, fresh
@@ -132,7 +141,7 @@ class Sets:
         """The conversation was `before` and has become another one: keep what is the same in both."""
         memories, responses = before.in_common(self._session.conversation)
         for members, row in tuple(self._rows.items()):
-            if max(members, default=0) >= memories:
+            if any(member >= memories for member in members):
                 self.forget(members)
                 continue
             matrix = self._unscored(members)
@@ -164,12 +173,16 @@ class Sets:
             self._flush()
             if row.work is this:
                 row.work, row.wanted = None, False
-            self._app.post_message(SetEnded(self, members, problem))
+            try:
+                if row.run is not None:
+                    row.tokens_missing = await asyncio.to_thread(row.run.tokens_missing)
+            finally:
+                self._app.post_message(SetEnded(self, members, problem))
 
     async def _recall(self, members: Members, row: _Row) -> None:
         # Taken together, before anything is awaited: the run is over the conversation that is planned now.
         planned = self._session.conversation
-        run = await self._session.run_without([members], [self._name(members)])
+        run = await self._session.run_without([self._indexes(members)], [self._name(members)])
         row.run, row.planned = run, planned
         if planned is self._session.conversation:
             row.matrix = run.matrix
@@ -206,13 +219,14 @@ class Sets:
     def _unscored(self, members: Members) -> ScoreMatrix:
         """A row of which nothing is known: it can have a number wherever one of its memories can."""
         matrix = self._session.matrix
-        possible = (matrix.states[list(members)] != CellState.IMPOSSIBLE).any(axis=0)
+        possible = (matrix.states[list(self._indexes(members))] != CellState.IMPOSSIBLE).any(axis=0)
         return ScoreMatrix(
             [self._name(members)], matrix.responses, possible[None], per_token=matrix.per_token
         )
 
+    def _indexes(self, members: Members) -> Members:
+        return tuple(range(len(self._session.conversation.memories))) if members == EVERY else members
+
     def _name(self, members: Members) -> str:
         memories = self._session.conversation.memories
-        if len(members) == len(memories):
-            return ALL_MEMORIES
-        return " + ".join(memories[member].key for member in members)
+        return " + ".join(memories[member].key for member in members) or ALL_MEMORIES
