@@ -24,6 +24,7 @@ from memscope.tui.screens.branches import BranchesScreen
 from memscope.tui.screens.help import HelpScreen
 from memscope.tui.screens.matrix import MatrixScreen
 from memscope.tui.screens.sessions import SessionsScreen
+from memscope.tui.screens.training import TrainingScreen
 from memscope.tui.theme import DARK, LIGHT, palette
 from memscope.tui.workers import SessionWorkers
 
@@ -36,7 +37,7 @@ _GENERAL = ("quit", "help", "command_palette", "change_theme")
 """Actions that work everywhere."""
 _SESSIONS = "sessions"
 """The mode of the list of sessions."""
-_MODES: dict[str, type[SessionScreen[None]]] = {"matrix": MatrixScreen}
+_MODES: dict[str, type[SessionScreen[None]]] = {"matrix": MatrixScreen, "training": TrainingScreen}
 """The modes of the open session, and the screen each begins with."""
 
 
@@ -61,6 +62,7 @@ class MemscopeApp(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("1", "mode('sessions')", "Sessions", id="screen.sessions", tooltip="The sessions here"),
         Binding("2", "mode('matrix')", "Matrix", id="screen.matrix", tooltip="Memories by responses"),
+        Binding("4", "mode('training')", "Training", id="screen.training", tooltip="What to train on"),
         Binding("q", "quit", "Quit", id="app.quit", tooltip="Leave memscope; what is scored stays"),
     ]
 

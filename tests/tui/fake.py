@@ -206,6 +206,10 @@ class FakeRun:
     rows: Sequence[tuple[int, ...]]
     matrix: ScoreMatrix
 
+    def tokens_missing(self) -> int:
+        """A hundred a cell."""
+        return 100 * self.matrix.count(CellState.PENDING)
+
     async def score(self, *, fresh: bool = False) -> AsyncGenerator[Change]:
         """Row by row, once the session's gate is open."""
         session, matrix = self.session, self.matrix

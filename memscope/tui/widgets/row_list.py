@@ -90,6 +90,11 @@ class RowList(ScrollView, Generic[Item], can_focus=True, inherit_bindings=False)
         return self.items[self._line] if self._line < len(self.items) else None
 
     @property
+    def is_placed(self) -> bool:
+        """Whether the cursor was put on an item, and stays on that."""
+        return self._at is not None
+
+    @property
     def in_sight(self) -> Sequence[Item]:
         """The items that are drawn."""
         top = self.scroll_offset.y
