@@ -14,7 +14,7 @@ from memscope.scoring.matrix import CellState, Metric
 from memscope.scoring.modes import score_training
 from memscope.scoring.session import Session
 from memscope.tui.app import MemscopeApp
-from memscope.tui.sets import Sets
+from memscope.tui.sets import EVERY, Sets
 from tests.scorers_fake import TALK, HashScorer, conversation, failing, opening
 from tests.tui.driving import drawn_through, picture, press, running, settled, strike, the_app, until
 from tests.tui.fake import conversation as made_up
@@ -134,7 +134,7 @@ async def test_stop_ends_the_matrix_and_the_sets_and_keeps_them_pending() -> Non
         the_app(pilot).show_state()
         await until(pilot, lambda: CellState.RUNNING in states(sets) and session.runs == [False])
         assert the_app(pilot).opened.busy
-        assert "x Stop" in picture(pilot)
+        await until(pilot, lambda: "x Stop" in picture(pilot))
         await strike(pilot, "x")
         await until(pilot, lambda: not the_app(pilot).opened.scoring and session.closed == 1)
         assert CellState.RUNNING not in states(sets)
@@ -266,3 +266,44 @@ async def test_pressing_keys_elsewhere_does_not_disturb_a_set() -> None:
         await until(pilot, lambda: not sets.scoring)
         assert CellState.SCORED in states(sets)
         await press(pilot, "escape")
+
+
+async def test_a_set_of_every_memory_grows_with_the_conversation(scorer: HashScorer, tmp_path: Path) -> None:
+    async with followed(tmp_path) as (pilot, log, sets):
+        sets.recall(EVERY)
+        sets.score(EVERY)
+        await until(pilot, lambda: not sets.scoring)
+        alike = sets.matrix_of(BOTH), sets.matrix_of(EVERY)
+        assert alike[0] is not None
+        assert alike[1] is not None
+        assert alike[0].values(Metric.SIGNED).tolist() == alike[1].values(Metric.SIGNED).tolist()
+        with log.open("a") as file:
+            file.write(lines(MORE))
+        await until(pilot, lambda: len(states(sets, EVERY)) == 4)
+        assert states(sets, EVERY) == [*[CellState.SCORED] * 3, CellState.PENDING]
+        await until(pilot, lambda: the_app(pilot).opened.session.is_planned)
+        sets.score(EVERY)
+        sets.score(BOTH)
+        await until(pilot, lambda: not sets.scoring)
+        alike = sets.matrix_of(BOTH), sets.matrix_of(EVERY)
+        assert alike[0] is not None
+        assert alike[1] is not None
+        values = [matrix.values(Metric.SIGNED)[0].tolist() for matrix in alike if matrix is not None]
+        assert values[0][:3] == values[1][:3]
+        assert values[0][3] != values[1][3]  # a new memory stands before it
+
+
+async def test_what_scoring_a_set_costs_is_known_once_it_is_planned(scorer: HashScorer) -> None:
+    session = Session(conversation(*TALK))
+    async with running(session) as pilot:
+        sets = sets_of(pilot)
+        assert sets.tokens_missing(BOTH) is None
+        sets.recall(BOTH)
+        await settled(pilot)
+        cost = sets.tokens_missing(BOTH)
+        assert cost
+        sets.score(BOTH)
+        await settled(pilot)
+        assert scorer.tokens_computed == cost
+        assert sets.tokens_missing(BOTH) == 0
+    session.close()

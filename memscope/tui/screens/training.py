@@ -94,6 +94,7 @@ class TrainingScreen(SessionScreen[None]):
 
     def __init__(self, opened: Opened) -> None:
         super().__init__(opened)
+        opened.sets.recall(EVERY)
         self._candidates = CandidatesView()
         self._conversation = self.view.conversation
         self._reading: tuple[Conversation, int] | None = None
@@ -122,7 +123,6 @@ class TrainingScreen(SessionScreen[None]):
 
     def on_mount(self) -> None:
         """Show what is known already."""
-        self.opened.sets.recall(EVERY)
         self.show_conversation(self.palette)
         self.show_state()
         self.show_cell(*self.opened.cell)
@@ -370,18 +370,17 @@ class TrainingScreen(SessionScreen[None]):
         if wanted == self._reading:
             return
         self._reading = wanted
+        line, text = self.query_one("#example", Line), self._example
         if item is None:
-            self.query_one("#example", Line).say("")
-            self._example.show_example(None)
+            line.say("")
+            text.show_example(None)
             return
 
         def show(example: Example) -> None:
-            if self.is_attached and wanted is self._reading:
+            if wanted is self._reading:
                 messages = f"{example.messages:,} message{'' if example.messages == 1 else 's'}"
-                self.query_one("#example", Line).say(
-                    f"r{example.response + 1} as written · {messages} · {example.size:,} bytes"
-                )
-                self._example.show_example(example)
+                line.say(f"r{example.response + 1} as written · {messages} · {example.size:,} bytes")
+                text.show_example(example)
 
         self.opened.work.read(partial(Example, conversation, item.response), show)
 

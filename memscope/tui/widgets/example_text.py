@@ -48,7 +48,7 @@ class ExampleText(StripView):
         """Show another example, scrolled to its end, or none."""
         self._parts = () if example is None else example.parts
         self.rebuild()
-        self.scroll_end(animate=False, immediate=True)
+        self.scroll_end(animate=False)
 
     def build(self, width: int, height: int) -> list[Strip]:
         """Each message with its role, a blank line between two."""
