@@ -15,7 +15,7 @@ from memscope.scoring.modes import score_training
 from memscope.scoring.session import Session
 from memscope.tui.app import MemscopeApp
 from memscope.tui.sets import EVERY, Sets
-from tests.scorers_fake import TALK, HashScorer, conversation, failing, opening
+from tests.scorers_fake import TALK, HashScorer, conversation, failing
 from tests.tui.driving import drawn_through, picture, press, running, settled, strike, the_app, until
 from tests.tui.fake import conversation as made_up
 from tests.tui.fake import fake_session
@@ -24,15 +24,6 @@ from tests.tui.test_following import MORE, lines
 pytestmark = pytest.mark.anyio
 
 BOTH = (0, 1)
-
-
-@pytest.fixture
-def scorer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> HashScorer:
-    """The scorer that every session opened in a test gets."""
-    scorer = HashScorer()
-    monkeypatch.setenv("MEMSCOPE_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr("memscope.scoring.session.open_scorer", opening(scorer))
-    return scorer
 
 
 def sets_of(pilot: Pilot[None]) -> Sets:

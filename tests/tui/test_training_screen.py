@@ -22,7 +22,7 @@ from memscope.tui.sets import EVERY
 from memscope.tui.widgets.candidate_list import CandidateList
 from memscope.tui.widgets.example_text import ExampleText
 from memscope.tui.widgets.line import Line
-from tests.scorers_fake import TALK, HashScorer, conversation, opening
+from tests.scorers_fake import TALK, HashScorer, conversation
 from tests.tui.driving import cursor, drawn_through, picture, press, running, strike, until
 from tests.tui.fake import SILENCE, FakeSession, fake_session
 from tests.tui.fake import conversation as made_up
@@ -30,15 +30,6 @@ from tests.tui.test_following import MORE, lines
 from tests.tui.test_untrusted import NASTY, SIZES, assert_safe
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def scorer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> HashScorer:
-    """The scorer that every session opened in a test gets."""
-    scorer = HashScorer()
-    monkeypatch.setenv("MEMSCOPE_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr("memscope.scoring.session.open_scorer", opening(scorer))
-    return scorer
 
 
 def listed(pilot: Pilot[None]) -> CandidateList:
