@@ -100,6 +100,7 @@ class TestBeforeAnythingIsScored:
             assert "what that costs is known once the model is open" in picture(pilot)
             await strike(pilot, "r")
             assert app.opened.sets.is_scoring(EVERY)
+            await until(pilot, lambda: "r1 · entry 4: waits" in picture(pilot))
             session.model.set()
             await until(pilot, lambda: "r leaves all" not in picture(pilot))
             assert session.prepared == 1

@@ -159,6 +159,7 @@ class TrainingScreen(SessionScreen[None]):
         self._show_title()
         self.bar.say(self.opened.problem or self._idle())
         self._show_intro()
+        self._show_sentence()
 
     def show_cell(self, memory: int, response: int) -> None:
         """Go to its response, if it is another one than when this screen was left."""
@@ -315,7 +316,8 @@ class TrainingScreen(SessionScreen[None]):
     def _show_intro(self) -> None:
         intro = self.query_one("#intro")
         nothing = not self._count(CellState.SCORED, CellState.RUNNING, CellState.FAILED)
-        intro.display = nothing and all(self.view.matrix.shape)
+        waiting = nothing and not self.opened.sets.is_scoring(EVERY)
+        intro.display = waiting and all(self.view.matrix.shape)
         if intro.display:
             self.query_one("#offer", Static).update(Content(self._offer()))
 
@@ -351,7 +353,9 @@ class TrainingScreen(SessionScreen[None]):
                 where
                 + {
                     CellState.IMPOSSIBLE: "no memory stands before it within the model's context",
-                    CellState.PENDING: "not scored yet: press r",
+                    CellState.PENDING: "waits"
+                    if self.opened.sets.is_scoring(EVERY)
+                    else "not scored yet: press r",
                     CellState.RUNNING: "being scored",
                     CellState.FAILED: f"failed: {one_line(item.error or 'no reason given')}",
                     CellState.SCORED: "",
