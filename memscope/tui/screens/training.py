@@ -349,18 +349,14 @@ class TrainingScreen(SessionScreen[None]):
         where = f"r{item.response + 1} · entry {item.entry}: "
         each = per_token(item)
         if item.divergence is None or each is None:
-            return (
-                where
-                + {
-                    CellState.IMPOSSIBLE: "no memory stands before it within the model's context",
-                    CellState.PENDING: "waits"
-                    if self.opened.sets.is_scoring(EVERY)
-                    else "not scored yet: press r",
-                    CellState.RUNNING: "being scored",
-                    CellState.FAILED: f"failed: {one_line(item.error or 'no reason given')}",
-                    CellState.SCORED: "",
-                }[item.state]
-            )
+            waits = self.opened.sets.is_scoring(EVERY)
+            reasons = {
+                CellState.IMPOSSIBLE: "no memory stands before it within the model's context",
+                CellState.PENDING: "waits to be scored" if waits else "not scored yet: press r",
+                CellState.RUNNING: "being scored",
+                CellState.FAILED: f"failed: {one_line(item.error or 'no reason given')}",
+            }
+            return where + reasons[item.state]
         within = ", within noise" if item.within_noise else ""
         return (
             f"{where}{nats(item.divergence)} nats with all memories left out, {each:+.3f} a token{within} · "
