@@ -1,9 +1,9 @@
-"""A scored matrix in files: JSON, CSV, npz or HTML, each written whole or not at all."""
+"""A scored matrix as JSON, CSV, npz or HTML, and training examples; each file written whole or not at all."""
 
 import csv
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from memscope.errors import InputError
 from memscope.html_report import to_html
 from memscope.scoring.matrix import ScoreMatrix
 from memscope.scoring.session import Session
+from memscope.training import to_examples
 
 
 def to_json(session: Session) -> bytes:
@@ -83,6 +84,20 @@ def check_export(session: Session, path: Path) -> None:
     if path.suffix.lower() not in FORMATS:
         raise InputError(f"{path}: the ending must be one of {', '.join(FORMATS)}.")
     check_target(session, path)
+
+
+def check_training(session: Session, path: Path) -> None:
+    """Raises InputError if training examples of a session can't be written to `path`."""
+    if path.suffix.lower() != ".jsonl":
+        raise InputError(f"{path}: the ending must be .jsonl.")
+    check_target(session, path)
+
+
+def export_training(session: Session, entries: Sequence[int], path: Path) -> None:
+    """Write a training example for each of these responses, given by their entries' indexes, whole or not at
+    all. Raises InputError if that can't be."""
+    check_training(session, path)
+    write_file(path, to_examples(session.conversation, entries))
 
 
 def export(session: Session, path: Path) -> None:

@@ -128,13 +128,11 @@ def take_mode(options: dict[str, Any]) -> Mode:
 def check_mode(session: "Session", mode: Mode, json_path: str | None) -> None:
     """Raises InputError, before anything is scored, if the training examples can't be written where `--to`
     says."""
-    from memscope.export import check_target
+    from memscope.export import check_training
 
     if mode.target is None:
         return
-    if mode.target.suffix.lower() != ".jsonl":
-        raise InputError(f"{mode.target}: the ending must be .jsonl.")
-    check_target(session, mode.target)
+    check_training(session, mode.target)
     if json_path is not None and os.path.realpath(json_path) == os.path.realpath(mode.target):
         raise InputError(f"{mode.target} is what --json writes; choose another file.")
 
@@ -254,12 +252,12 @@ def _incremental(session: "Session", mode: Mode, fresh: bool) -> Scored:
 
 def _training(session: "Session", mode: Mode, fresh: bool) -> Scored:
     from memscope.documents import encoded, training_document
-    from memscope.export import write_file
+    from memscope.export import export_training
     from memscope.report import training_report
+    from memscope.scoring.candidates import chosen
     from memscope.scoring.matrix import CellState
-    from memscope.scoring.modes import chosen, score_training
+    from memscope.scoring.modes import score_training
     from memscope.text import printable
-    from memscope.training import to_examples
 
     training = _prepared(session, lambda: score_training(session, mode.last, fresh=fresh))
     states = [candidate.state for candidate in training.candidates]
@@ -271,7 +269,7 @@ def _training(session: "Session", mode: Mode, fresh: bool) -> Scored:
         )
     if mode.target is not None and scored:
         entries = [candidate.entry for candidate in chosen(training.candidates, mode.top, mode.above)]
-        write_file(mode.target, to_examples(session.conversation, entries))
+        export_training(session, entries, mode.target)
         examples = f"{len(entries)} training example{'s' if len(entries) != 1 else ''}"
         click.echo(f"Wrote {examples} to {printable(str(mode.target))}.", err=True)
     return Scored(

@@ -179,6 +179,17 @@ class Conversation:
             for entry in memory.entries
         )
 
+    def in_common(self, other: "Conversation") -> tuple[int, int]:
+        """How many memories and responses come before the entry where two conversations part; those have the
+        same indexes in both."""
+        if self is other:
+            return len(self.memories), len(self.responses)
+        pairs = enumerate(zip(self.entries, other.entries, strict=False))
+        shortest = min(len(self.entries), len(other.entries))
+        parting = next((at for at, (one, two) in pairs if one is not two and one != two), shortest)
+        memories = sum(memory.entries[0] < parting for memory in self.memories)
+        return memories, sum(response < parting for response in self.responses)
+
     def memory_text(self, memory: Memory) -> str:
         """What the memory says: the text of its places, repeated copies once, a blank line between others."""
         texts = (

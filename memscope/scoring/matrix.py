@@ -14,6 +14,9 @@ IMPORTANT = 0.01
 NOISE_FACTOR = 3.0
 """A divergence below so many times its response's noise may be nothing but noise."""
 
+ALL_MEMORIES = "all memories"
+"""What a row is called that leaves out every memory."""
+
 
 class CellState(IntEnum):
     """How a cell stands; only a scored one has a number."""

@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 
 from memscope.conversation.model import Conversation
 from memscope.ledger import Ledger, LedgerEntry
-from memscope.scoring.matrix import CellState, ScoreMatrix
+from memscope.scoring.candidates import Candidate, candidates
+from memscope.scoring.matrix import ALL_MEMORIES, CellState, ScoreMatrix
 from memscope.scoring.run import Run
 from memscope.scoring.session import Session
 
 MEMORY_WINDOW = 50
 """Responses after its first entry for which a single memory is scored."""
-ALL_MEMORIES = "all memories"
-"""What the row of training candidates is called."""
 
 
 class Outcome(StrEnum):
@@ -77,20 +76,6 @@ class IncrementalScore:
     within_noise: bool = False
     reason: str | None = None
     entry: LedgerEntry | None = None
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A response, by its index and its entry's, and its divergence in nats without any memory; None unless
-    scored."""
-
-    response: int
-    entry: int
-    divergence: float | None
-    tokens: int
-    within_noise: bool
-    state: CellState
-    error: str | None
 
 
 @dataclass(frozen=True)
@@ -182,34 +167,8 @@ async def score_training(session: Session, last: int, *, fresh: bool = False) ->
     async with aclosing(run.score(fresh=fresh, only=cells)) as changes:
         async for _ in changes:
             pass
-    matrix = run.matrix
-    values, noise = matrix.values(session.metric)[0], matrix.within_noise(session.metric)[0]
-    candidates = []
-    for response in recent:
-        state = CellState(matrix.states[0, response])
-        candidates.append(
-            Candidate(
-                response,
-                matrix.responses[response],
-                float(values[response]) if state is CellState.SCORED else None,
-                int(matrix.tokens[response]),
-                bool(noise[response]),
-                state,
-                matrix.errors.get(0) if state is CellState.FAILED else None,
-            )
-        )
-    candidates.sort(key=lambda candidate: np.inf if candidate.divergence is None else -candidate.divergence)
-    return Training(tuple(candidates), matrix.noise_floor, spent_on(run, cells))
-
-
-def chosen(candidates: Sequence[Candidate], top: int | None, above: float) -> list[Candidate]:
-    """Those of sorted candidates to train on: the `top` first, or all, whose divergence is more than `above`
-    nats and more than noise."""
-    return [
-        candidate
-        for candidate in candidates
-        if candidate.divergence is not None and candidate.divergence > above and not candidate.within_noise
-    ][:top]
+    found = candidates(run.matrix, session.metric, recent)
+    return Training(found, run.matrix.noise_floor, spent_on(run, cells))
 
 
 def spent_on(run: Run, cells: NDArray[np.bool_]) -> Spent:

@@ -203,12 +203,11 @@ class Session:
 
     def _take_over(self, rows: Iterable[int]) -> tuple[int, ...]:
         """Where the conversation has grown since it was planned, copy what the run has filled in, in these
-        rows; which of them the matrix has. Up to where the two conversations part, memories and responses
-        have the same indexes in both."""
+        rows; which of them the matrix has."""
         run = self.prepared_run()
         if self.matrix is run.matrix:
             return tuple(rows)
-        memories, responses = _in_common(self._planned, self.conversation)
+        memories, responses = self._planned.in_common(self.conversation)
         shared = tuple(row for row in rows if row < memories)
         self.matrix.take_over(run.matrix, shared, responses)
         return shared
@@ -254,14 +253,14 @@ class Session:
         known = self.response_tokens(response)
         if known is None:
             return None
-        planned = memory is not None and memory < _in_common(self._planned, self.conversation)[0]
+        planned = memory is not None and memory < self._planned.in_common(self.conversation)[0]
         without = await self.run.logprobs(memory, response) if planned else None
         return TokenView(*known, without, totals_only=not self.matrix.per_token)
 
     def response_tokens(self, response: int) -> tuple[list[str], LogProbs] | None:
         """A response's tokens and their log-probabilities in nats with all memories [t], or [1] their total;
         None while its baseline is unknown."""
-        if self.run is None or response >= _in_common(self._planned, self.conversation)[1]:
+        if self.run is None or response >= self._planned.in_common(self.conversation)[1]:
             return None
         with_all = self.run.baseline.get(response)
         return None if with_all is None else (self.run.plan.prompt.token_texts(response), with_all)
@@ -273,7 +272,7 @@ class Session:
         Raises MemscopeError if not prepared.
         """
         run = self.prepared_run()
-        memories, responses = _in_common(self._planned, self.conversation)
+        memories, responses = self._planned.in_common(self.conversation)
         wanted = np.zeros(run.matrix.shape, np.bool_)
         wanted[:memories, :responses] = cells[:memories, :responses]
         return run.stored(wanted)
@@ -337,17 +336,6 @@ def _unscored(conversation: Conversation, *, per_token: bool = True) -> ScoreMat
     keys = [memory.key for memory in conversation.memories]
     possible = _enters_before(conversation)
     return ScoreMatrix(keys, conversation.responses, possible, per_token=per_token)
-
-
-def _in_common(first: Conversation, second: Conversation) -> tuple[int, int]:
-    """How many memories and responses come before the entry where two conversations part."""
-    if first is second:
-        return len(first.memories), len(first.responses)
-    pairs = enumerate(zip(first.entries, second.entries, strict=False))
-    shortest = min(len(first.entries), len(second.entries))
-    parting = next((at for at, (one, other) in pairs if one is not other and one != other), shortest)
-    memories = sum(memory.entries[0] < parting for memory in first.memories)
-    return memories, sum(response < parting for response in first.responses)
 
 
 def _enters_before(conversation: Conversation) -> NDArray[np.bool_]:

@@ -17,13 +17,14 @@ from textual.worker import Worker, WorkerState
 from memscope.conversation.follow import Follower
 from memscope.conversation.model import Conversation
 from memscope.errors import InputError, MemscopeError
-from memscope.tui import following, workers
+from memscope.tui import following, sets, workers
 from memscope.tui.opened import Opened
 from memscope.tui.screens.base import SessionScreen
 from memscope.tui.screens.branches import BranchesScreen
 from memscope.tui.screens.help import HelpScreen
 from memscope.tui.screens.matrix import MatrixScreen
 from memscope.tui.screens.sessions import SessionsScreen
+from memscope.tui.screens.training import TrainingScreen
 from memscope.tui.theme import DARK, LIGHT, palette
 from memscope.tui.workers import SessionWorkers
 
@@ -36,7 +37,7 @@ _GENERAL = ("quit", "help", "command_palette", "change_theme")
 """Actions that work everywhere."""
 _SESSIONS = "sessions"
 """The mode of the list of sessions."""
-_MODES: dict[str, type[SessionScreen[None]]] = {"matrix": MatrixScreen}
+_MODES: dict[str, type[SessionScreen[None]]] = {"matrix": MatrixScreen, "training": TrainingScreen}
 """The modes of the open session, and the screen each begins with."""
 
 
@@ -61,6 +62,7 @@ class MemscopeApp(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("1", "mode('sessions')", "Sessions", id="screen.sessions", tooltip="The sessions here"),
         Binding("2", "mode('matrix')", "Matrix", id="screen.matrix", tooltip="Memories by responses"),
+        Binding("4", "mode('training')", "Training", id="screen.training", tooltip="What to train on"),
         Binding("q", "quit", "Quit", id="app.quit", tooltip="Leave memscope; what is scored stays"),
     ]
 
@@ -215,14 +217,30 @@ class MemscopeApp(App[None]):
     def on_scoring_ended(self, message: workers.ScoringEnded) -> None:
         """Settle the range and the order."""
         if self._is_current(message.work):
-            self.opened.show_matrix()
+            self.opened.ended()
             self.show_all()
             self.show_state()
 
     def on_failed(self, message: workers.Failed) -> None:
         """Say in place what went wrong; everything else goes on."""
         if self._is_current(message.work):
+            self.opened.sets.give_up()
             self._fail(message.sentence)
+
+    def on_set_changed(self, message: sets.SetChanged) -> None:
+        """Draw what has changed of a set."""
+        if self.is_open and message.sets is self.opened.sets:
+            for screen in self._session_screens():
+                screen.show_set(message.members)
+                screen.bar.wake()
+
+    def on_set_ended(self, message: sets.SetEnded) -> None:
+        """Settle a set, or say in place what went wrong with it."""
+        if self.is_open and message.sets is self.opened.sets:
+            self.on_set_changed(sets.SetChanged(message.sets, message.members))
+            if message.problem:
+                self.opened.fail(message.problem)
+            self.show_state()
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """An error nobody foresaw is said in place too, and in Textual's log."""
@@ -302,7 +320,7 @@ class MemscopeApp(App[None]):
             self._fail(sentence)
 
     def _prepare(self, opened: Opened) -> None:
-        if opened is self._opened:
+        if opened is self._opened and not opened.work.begun:
             opened.prepare()
             self.show_state()
 

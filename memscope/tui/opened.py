@@ -13,6 +13,7 @@ from memscope.conversation.model import Conversation
 from memscope.scoring.matrix import CellState, ScoreMatrix
 from memscope.tui.following import Following
 from memscope.tui.safe import one_line
+from memscope.tui.sets import Sets
 from memscope.tui.view import MatrixView
 from memscope.tui.workers import Choice, SessionWorkers
 
@@ -39,6 +40,7 @@ class Opened:
         self.session = session
         self.view = MatrixView(session.conversation, session.matrix, session.metric)
         self.work = SessionWorkers(app, session)
+        self.sets = Sets(app, session, self._plan)
         self.following = None if follower is None else Following(app, follower)
         self.first_new = len(session.conversation.entries)
         """The entry from which on everything came after the session was opened."""
@@ -47,6 +49,16 @@ class Opened:
         self._score_at_once = score_at_once
         self._auto = auto
         self._problem = ""
+
+    @property
+    def scoring(self) -> bool:
+        """Whether anything is being scored."""
+        return self.work.scoring or self.sets.scoring
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is being prepared or scored."""
+        return self.work.busy or self.sets.scoring
 
     @property
     def missing(self) -> int:
@@ -113,7 +125,9 @@ class Opened:
         if self.following is not None:
             self.following.waiting = None
         self.first_new = min(self.first_new, len(conversation.entries))
+        before = self.session.conversation
         self.session.adopt(conversation)
+        self.sets.adopt(before)
         self.show_matrix()
         memories, responses = self.view.matrix.shape
         self.cell = max(0, min(self.cell[0], memories - 1)), max(0, min(self.cell[1], responses - 1))
@@ -130,6 +144,7 @@ class Opened:
     def prepared(self) -> None:
         """The session is ready: show its matrix, filled from the store, and score what was asked for."""
         self.show_matrix()
+        self.sets.go_on()
         if self._score_at_once and self.missing:
             self._score_at_once = False
             self.score()
@@ -151,6 +166,16 @@ class Opened:
         else:
             self.prepare()
 
+    def ended(self) -> None:
+        """Nothing is prepared or scored any more but sets, which may have waited for that."""
+        self.show_matrix()
+        self.sets.go_on()
+
+    def stop(self) -> None:
+        """Stop scoring; what is done stays."""
+        self.work.stop()
+        self.sets.stop()
+
     def notify(self, text: str) -> None:
         """Say something in the activity bar for a while."""
         self.session.activities.notify(text)
@@ -163,4 +188,10 @@ class Opened:
         """Stop all work and let go of the session."""
         if self.following is not None:
             self.following.stop()
+        self.sets.stop()
         self.work.close()
+
+    def _plan(self) -> None:
+        """Open the model and lay the plan, unless something is under way that is followed by that."""
+        if not self.work.busy:
+            self.prepare()

@@ -32,6 +32,12 @@ _ELSEWHERE = "this memory stands in another context: the conversation was compac
 _ORDINALS = {1: "st", 2: "nd", 3: "rd"}
 
 
+def emptiness(view: MatrixView) -> str:
+    """Why there is nothing to score, and what to do; empty if there is."""
+    memories, responses = view.matrix.shape
+    return "" if memories and responses else NO_RESPONSES if memories else NO_MEMORIES
+
+
 def nats(value: float) -> str:
     """A signed divergence, `+2.20`."""
     return f"{value:+.2f}" if abs(value) < 1000 else f"{value:+.0f}"

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 Choice = Callable[[ScoreMatrix], NDArray[np.bool_]]
 """Chooses cells [M, R] of a matrix, which is known only once the work begins."""
+T = TypeVar("T")
+
+_PAUSE = 0.05
+"""Seconds of quiet before a thread reads what the cursor rests on."""
 BATCH = 0.08
 """Seconds over which changed rows are gathered before the screen hears of them."""
 
@@ -82,13 +86,13 @@ class SessionWorkers:
 
     def prepare(self) -> None:
         """Open the model and lay the plan; ends in `Prepared` or `Failed`."""
-        self._work = self._start(self._prepare(), "session")
+        self._work = self._start(self._prepare, "session")
 
     def score(self, *, fresh: bool = False, only: Choice | None = None) -> None:
         """Score what is missing, or everything again, of all cells or those that `only` chooses; a score that
         runs is stopped first."""
         self.scoring = True
-        self._work = self._start(self._score(fresh, only), "session")
+        self._work = self._start(partial(self._score, fresh, only), "session")
 
     def stop(self) -> None:
         """Stop scoring; what is done stays."""
@@ -108,25 +112,33 @@ class SessionWorkers:
         async def read() -> None:
             then(await self._session.token_view(response, memory))
 
-        self._start(read(), "tokens")
+        self._start(read, "tokens")
 
-    def export(self, path: Path, then: Callable[[str | None], None]) -> None:
-        """Write the matrix to `path`, then call `then` with None or a sentence about what went wrong."""
+    def read(self, job: Callable[[], T], then: Callable[[T], None]) -> None:
+        """Do a job in a thread once nothing else has been asked for a moment, then call `then` with what it
+        gave; an earlier request is dropped."""
+
+        async def read() -> None:
+            await asyncio.sleep(_PAUSE)
+            then(await asyncio.to_thread(job))
+
+        self._start(read, "reading")
+
+    def write(self, job: Callable[[], Callable[[], None]], then: Callable[[str | None], None]) -> None:
+        """Make what writes a file and let a thread do that, then call `then` with None or a sentence about
+        what went wrong."""
 
         async def write() -> None:
-            # Only here, because the first paint does not need it.
-            from memscope.export import export
-
             problem = None
             try:
-                await asyncio.to_thread(export, self._session.snapshot(), path)
+                await asyncio.to_thread(job())
             except (MemscopeError, OSError) as error:
                 problem = str(error)
             then(problem)
 
-        self._start(write(), "export")
+        self._start(write, "export")
 
-    def _start(self, work: Coroutine[Any, Any, None], group: str) -> Worker[None]:
+    def _start(self, work: Callable[[], Coroutine[Any, Any, None]], group: str) -> Worker[None]:
         return self._app.run_worker(work, group=group, exclusive=True, exit_on_error=False)
 
     async def _prepare(self) -> None:

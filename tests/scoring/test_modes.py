@@ -11,13 +11,12 @@ from memscope.conversation.model import Conversation
 from memscope.errors import MemscopeError, ScorerError
 from memscope.prompt import build_prompt
 from memscope.scorers.base import ScoreRequest, SpanScore
+from memscope.scoring.candidates import Candidate, chosen
 from memscope.scoring.matrix import CellState, Metric
 from memscope.scoring.modes import (
-    Candidate,
     MemoryScore,
     Outcome,
     Training,
-    chosen,
     score_memory,
     score_training,
 )

@@ -1,9 +1,11 @@
-"""A truecolor terminal for every screen test, whatever the tests themselves run in."""
+"""What screen tests share: a truecolor terminal, whatever they run in, and a scorer without a model."""
 
 from pathlib import Path
 
 import pytest
 from textual import constants
+
+from tests.scorers_fake import HashScorer, opening
 
 
 @pytest.fixture
@@ -16,3 +18,12 @@ def truecolor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(constants, "COLOR_SYSTEM", "truecolor")
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def scorer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> HashScorer:
+    """The scorer that every session opened in a test gets."""
+    scorer = HashScorer()
+    monkeypatch.setenv("MEMSCOPE_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr("memscope.scoring.session.open_scorer", opening(scorer))
+    return scorer

@@ -1,7 +1,7 @@
 """A session without a model: real conversation, matrix and activities, made-up log-probabilities."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -161,6 +161,14 @@ class FakeSession:
                 self.closed += 1
                 matrix.stop_running()
 
+    async def run_without(self, rows: Sequence[tuple[int, ...]], keys: Sequence[str]) -> "FakeRun":
+        """Nothing is known of it before it is scored."""
+        states = self.matrix.states
+        possible = [(states[list(row)] != CellState.IMPOSSIBLE).any(axis=0) for row in rows]
+        matrix = ScoreMatrix(keys, self.matrix.responses, np.array(possible))
+        matrix.tokens[:] = [len(self.tokens(response)) for response in range(matrix.shape[1])]
+        return FakeRun(self, rows, matrix)
+
     def tokens_missing(self) -> int | None:
         """A thousand a row."""
         if self.cost is None:
@@ -188,6 +196,44 @@ class FakeSession:
     def as_session(self) -> Session:
         """For the type checker."""
         return cast(Session, self)
+
+
+@dataclass
+class FakeRun:
+    """A run of its own over the session's conversation; without several memories the drops of each add up."""
+
+    session: FakeSession
+    rows: Sequence[tuple[int, ...]]
+    matrix: ScoreMatrix
+
+    def tokens_missing(self) -> int:
+        """A hundred a cell."""
+        return 100 * self.matrix.count(CellState.PENDING)
+
+    async def score(self, *, fresh: bool = False) -> AsyncGenerator[Change]:
+        """Row by row, once the session's gate is open."""
+        session, matrix = self.session, self.matrix
+        matrix.retry_failed()
+        if fresh:
+            matrix.clear()
+        with session.activities.track("scoring a set"):
+            try:
+                for row, members in enumerate(self.rows):
+                    wanted = np.flatnonzero(matrix.states[row] == CellState.PENDING).tolist()
+                    matrix.set_running(row, wanted)
+                    yield Change((row,))
+                    await session.gate.wait()
+                    for response in wanted:
+                        if any(member in session.failing for member in members):
+                            matrix.set_failed(row, [response], next(iter(session.failing.values())))
+                            continue
+                        pairs = [session.logprobs[member, response] for member in members]
+                        drops = np.sum([with_all - without for with_all, without in pairs], axis=0)
+                        matrix.noise[response] = 0.0001
+                        matrix.set_scored(row, response, pairs[0][0], pairs[0][0] - drops)
+                    yield Change((row,))
+            finally:
+                matrix.stop_running()
 
 
 def fake_session(talk: Conversation | None = None, *, seed: int = 7, open_gate: bool = True) -> FakeSession:

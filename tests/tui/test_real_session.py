@@ -12,19 +12,10 @@ from memscope.scoring.session import Session
 from memscope.tui.screens.response import ResponseScreen
 from memscope.tui.widgets.line import Line
 from memscope.tui.widgets.token_text import TokenText
-from tests.scorers_fake import TALK, HashScorer, conversation, failing, opening
+from tests.scorers_fake import TALK, HashScorer, conversation, failing
 from tests.tui.driving import heatmap, picture, press, running, settled
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def scorer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> HashScorer:
-    """The scorer that every session opened in a test gets."""
-    scorer = HashScorer()
-    monkeypatch.setenv("MEMSCOPE_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr("memscope.scoring.session.open_scorer", opening(scorer))
-    return scorer
 
 
 def talk_session() -> Session:

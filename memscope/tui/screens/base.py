@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
@@ -11,7 +13,8 @@ from textual.screen import Screen
 
 from memscope.scoring.matrix import CellState
 from memscope.tui.opened import Opened
-from memscope.tui.screens.export import ExportScreen
+from memscope.tui.screens.export import ExportScreen, Write
+from memscope.tui.sets import Members
 from memscope.tui.theme import Palette, palette
 from memscope.tui.widgets.activity_bar import ActivityBar
 
@@ -102,6 +105,9 @@ class SessionScreen(Screen[Result]):
     def show_rows(self, memories: frozenset[int], *, order_changed: bool) -> None:
         """Cells of these memories have changed."""
 
+    def show_set(self, members: Members) -> None:
+        """Cells of a set's row have changed, or the set is no longer being scored."""
+
     def show_all(self, palette: Palette) -> None:
         """The matrix, its metric, order or the palette is another one."""
 
@@ -124,7 +130,7 @@ class SessionScreen(Screen[Result]):
             case "score_again":
                 return opened.work.ready and bool((matrix.states != CellState.IMPOSSIBLE).any())
             case "stop":
-                return opened.work.scoring
+                return opened.scoring
             case "follow":
                 return opened.following is not None
             case "next_metric":
@@ -147,7 +153,7 @@ class SessionScreen(Screen[Result]):
 
     def action_stop(self) -> None:
         """Stop scoring."""
-        self.opened.work.stop()
+        self.opened.stop()
 
     def action_follow(self) -> None:
         """Pause following, or go on and show what came meanwhile."""
@@ -166,15 +172,37 @@ class SessionScreen(Screen[Result]):
 
     def action_export(self) -> None:
         """Ask where to write the matrix."""
+
+        def write(path: Path) -> Callable[[], None]:
+            # Only here, because the first paint does not need it.
+            from memscope.export import export
+
+            return partial(export, self.opened.session.snapshot(), path)
+
+        self.ask_where_to_write(
+            "Export the matrix",
+            "The ending decides the format: .json, .csv, .npz or .html.",
+            f"{self.file_name or 'matrix'}.json",
+            write,
+        )
+
+    def ask_where_to_write(self, title: str, hint: str, name: str, write: Write, what: str = "") -> None:
+        """Ask for a path, proposing `name`, and write there as `ExportScreen` does; then say that, and `what`
+        was written."""
+
+        def written(path: Path | None) -> None:
+            if path is not None:
+                self.opened.notify(f"wrote {what}{' to ' if what else ''}{path}")
+                self.memscope.show_state()
+
+        self.app.push_screen(ExportScreen(title, hint, Path(name), write), written)
+
+    @property
+    def file_name(self) -> str:
+        """The conversation's title as the name of a file, without an ending; may be empty."""
         title = self.opened.session.conversation.source.title
-        name = re.sub(r"[^\w.-]+", "-", title).strip("-.") or "matrix"
-        self.app.push_screen(ExportScreen(Path(f"{name[:60]}.json")), self._exported)
+        return re.sub(r"[^\w.-]+", "-", title).strip("-.")[:60]
 
     def action_dismiss_failures(self) -> None:
         """Let go of the failures shown."""
         self.bar.dismiss()
-
-    def _exported(self, path: Path | None) -> None:
-        if path is not None:
-            self.opened.notify(f"wrote {path}")
-            self.memscope.show_state()

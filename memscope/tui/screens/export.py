@@ -1,7 +1,8 @@
-"""The prompt that asks where to write the matrix."""
+"""The prompt that asks where to write a file."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
@@ -18,7 +19,8 @@ from memscope.tui.safe import printable
 if TYPE_CHECKING:
     from memscope.tui.app import MemscopeApp
 
-_HINT = "The ending decides the format: .json, .csv, .npz or .html. Enter writes, Esc leaves."
+Write = Callable[[Path], Callable[[], None]]
+"""Makes what writes to a path, which a thread then does; both may raise MemscopeError."""
 
 
 class ExportScreen(ModalScreen[Path]):
@@ -45,22 +47,26 @@ class ExportScreen(ModalScreen[Path]):
         Binding("escape", "dismiss", "Close", id="export.close", tooltip="Write nothing"),
     ]
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, title: str, hint: str, path: Path, write: Write) -> None:
+        """`hint` says what can be written; `path` is proposed."""
         super().__init__()
+        self._title = title
+        self._hint = f"{hint} Enter writes, Esc leaves."
         self._path = path
+        self._write = write
         self._confirmed: Path | None = None
 
     def compose(self) -> ComposeResult:
         """The path and one line under it."""
         with Vertical() as box:
-            box.border_title = "Export the matrix"
+            box.border_title = self._title
             yield Input(str(self._path), select_on_focus=False)
-            yield Static(Content(_HINT), markup=False)
+            yield Static(Content(self._hint), markup=False)
 
     @on(Input.Changed)
     def _changed(self) -> None:
         self._confirmed = None
-        self._say(_HINT, problem=False)
+        self._say(self._hint, problem=False)
 
     @on(Input.Submitted)
     def _submitted(self, message: Input.Submitted) -> None:
@@ -84,7 +90,7 @@ class ExportScreen(ModalScreen[Path]):
             else:
                 self.dismiss(path)
 
-        app.opened.work.export(path, written)
+        app.opened.work.write(lambda: self._write(path), written)
 
     def _say(self, text: str, *, problem: bool) -> None:
         line = self.query_one(Static)

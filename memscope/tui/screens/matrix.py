@@ -19,7 +19,7 @@ from memscope.tui.screens.response import ResponseScreen
 from memscope.tui.theme import Palette
 from memscope.tui.widgets.activity_bar import ActivityBar
 from memscope.tui.widgets.line import Line
-from memscope.tui.wording import NO_MEMORIES, NO_RESPONSES
+from memscope.tui.wording import emptiness
 from memscope.tui.workers import Choice
 
 
@@ -74,7 +74,7 @@ class MatrixScreen(HeatmapScreen):
         yield from self.compose_heatmap()
         yield Line(id="notes")
         yield Static(id="problem", markup=False)
-        yield ActivityBar(self.opened.session.activities, lambda: self.opened.work.busy)
+        yield ActivityBar(self.opened.session.activities, lambda: self.opened.busy)
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -177,12 +177,8 @@ class MatrixScreen(HeatmapScreen):
     def _line(self, name: str) -> Line:
         return self.query_one(f"#{name}", Line)
 
-    def _emptiness(self) -> str:
-        memories, responses = self.view.matrix.shape
-        return "" if memories and responses else NO_RESPONSES if memories else NO_MEMORIES
-
     def _show_emptiness(self) -> None:
-        said = self._emptiness()
+        said = emptiness(self.view)
         empty, page = bool(said), self.query_one("#empty")
         self.query_one("#emptiness", Static).update(Content(said))
         page.display = page.can_focus = empty

@@ -130,7 +130,7 @@ class ResponseScreen(SessionScreen[None]):
                 yield TokenText(self.palette, id="text")
                 yield Line(id="token")
                 yield MemoryText(self.view, self.palette, id="memory")
-        yield ActivityBar(self.opened.session.activities, lambda: self.opened.work.busy)
+        yield ActivityBar(self.opened.session.activities, lambda: self.opened.busy)
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:

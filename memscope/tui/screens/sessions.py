@@ -172,7 +172,7 @@ class SessionsScreen(Screen[None]):
 
     def on_previewed(self, message: browsing.Previewed) -> None:
         """Show the ends of the session under the cursor."""
-        row = self._list.row
+        row = self._list.item
         if row is not None and identity(row.listed) == identity(message.listed):
             self.query_one(SessionPreview).show_preview(message.problem, message.preview)
 
@@ -205,23 +205,25 @@ class SessionsScreen(Screen[None]):
             self._list.focus()
             event.stop()
 
-    def on_session_list_moved(self) -> None:
+    def on_row_list_moved(self) -> None:
         """Preview another session once the cursor rests."""
-        row = self._list.row
+        row = self._list.item
         self.query_one(SessionPreview).show_row(row)
         self.refresh_bindings()
         self._later()
 
-    def on_session_list_chosen(self, message: SessionList.Chosen) -> None:
-        """Open a session."""
-        self._app.open_file(message.row.listed.path, message.row.listed.branch or None)
+    def on_row_list_chosen(self) -> None:
+        """Open the session under the cursor."""
+        row = self._list.item
+        if row is not None:
+            self._app.open_file(row.listed.path, row.listed.branch or None)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what works now."""
         if action == "search":
             return not isinstance(self.focused, Input)
         if action == "branches":
-            return self._list.row is not None
+            return self._list.item is not None
         if action == "back":
             return bool(self._view.query) or isinstance(self.focused, Input) or self._app.is_open
         return True
@@ -239,7 +241,7 @@ class SessionsScreen(Screen[None]):
 
     def action_next_project(self) -> None:
         """Show the sessions of the project under the cursor, or of all again."""
-        row = self._list.row
+        row = self._list.item
         self._view.project = "" if self._view.project or row is None else row.project
         self._rearrange()
 
@@ -251,7 +253,7 @@ class SessionsScreen(Screen[None]):
 
     def action_branches(self) -> None:
         """Ask which branch of the session to open."""
-        row = self._list.row
+        row = self._list.item
         if row is not None:
             self._app.choose_branch(row.listed.path)
 
@@ -311,7 +313,7 @@ class SessionsScreen(Screen[None]):
     def _rested(self) -> None:
         self._search_texts()
         self._browsing.count([row.listed for row in self._list.in_sight if not row.listed.counted])
-        row = self._list.row
+        row = self._list.item
         if row is not None and not row.listed.problem:
             self._browsing.preview(row.listed)
 
