@@ -230,6 +230,7 @@ class MemscopeApp(App[None]):
     def on_set_changed(self, message: sets.SetChanged) -> None:
         """Draw what has changed of a set."""
         if self.is_open and message.sets is self.opened.sets:
+            self.opened.show_set(message.members)
             for screen in self._session_screens():
                 screen.show_set(message.members)
                 screen.bar.wake()

@@ -14,7 +14,7 @@ from memscope.scoring.matrix import CellState, ScoreMatrix
 from memscope.tui.following import Following
 from memscope.tui.safe import one_line
 from memscope.tui.sets import Sets
-from memscope.tui.view import MatrixView
+from memscope.tui.view import MatrixView, Members
 from memscope.tui.workers import Choice, SessionWorkers
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ class Opened:
         self.view = MatrixView(session.conversation, session.matrix, session.metric)
         self.work = SessionWorkers(app, session)
         self.sets = Sets(app, session, self._plan)
+        self._together: list[Members] = []
+        """The sets that have a row in the matrix."""
         self.following = None if follower is None else Following(app, follower)
         self.first_new = len(session.conversation.entries)
         """The entry from which on everything came after the session was opened."""
@@ -135,6 +137,37 @@ class Opened:
     def show_matrix(self) -> None:
         """Draw the session's matrix, which may be another one."""
         self.view.adopt(self.session.conversation, self.session.matrix)
+        self._show_together()
+
+    def leave_out_together(self, members: Members) -> None:
+        """Score these memories left out together, in a row of their own."""
+        self.fail("")
+        if members not in self._together:
+            self._together.append(members)
+        self.sets.score(members)
+        self._show_together()
+
+    def forget_together(self, members: Members) -> None:
+        """Let go of such a row."""
+        self._together.remove(members)
+        self.sets.forget(members)
+        self._show_together()
+
+    def show_set(self, members: Members) -> None:
+        """Cells of a set have changed."""
+        shown = {each: (row, matrix) for row, (each, matrix) in enumerate(self.view.sets)}
+        row, matrix = shown.get(members, (None, None))
+        if row is not None and matrix is self.sets.matrix_of(members):
+            self.view.update([len(self.view.matrix.keys) + row])
+        elif members in self._together:
+            self._show_together()
+
+    def _show_together(self) -> None:
+        rows = [(members, self.sets.matrix_of(members)) for members in self._together]
+        kept = [(members, matrix) for members, matrix in rows if matrix is not None]
+        self._together = [members for members, _ in kept]
+        if kept or self.view.sets:
+            self.view.set_sets(kept)
 
     def prepare(self) -> None:
         """Open the model and lay the plan."""

@@ -16,14 +16,13 @@ from textual.worker import Worker
 from memscope.conversation.model import Conversation
 from memscope.errors import MemscopeError
 from memscope.scoring.matrix import ALL_MEMORIES, CellState, ScoreMatrix
+from memscope.tui.view import Members
 from memscope.tui.workers import BATCH
 
 if TYPE_CHECKING:
     from memscope.scoring.run import Run
     from memscope.scoring.session import Session
 
-Members = tuple[int, ...]
-"""The memories of a set, by their indexes, rising."""
 EVERY: Members = ()
 """All memories there are: a set that grows with the conversation."""
 

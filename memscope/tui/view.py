@@ -16,7 +16,7 @@ _SAMPLE = 500_000
 """Cells from which the range is computed, at most; of a larger matrix every n-th row is looked at."""
 
 Members = tuple[int, ...]
-"""Memories that are left out together."""
+"""Memories that are left out together, by their indexes, rising."""
 
 
 @dataclass(frozen=True, slots=True)

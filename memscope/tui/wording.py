@@ -80,10 +80,19 @@ def cell_sentence(view: MatrixView, row: int, response: int, key_width: int) -> 
     said = [
         f"{nats(float(view.values[row, response]))} nats",
         _normalised(view, row, response),
-        f"{len(view.members(row))} left out together" if view.is_set(row) else f"{ordinal(place)} of {count}",
+        _together(view, row, response) if view.is_set(row) else f"{ordinal(place)} of {count}",
         _noise(float(view.matrix.noise[response]), view.within_noise(row, response)),
     ]
     return f"{where}{', '.join(filter(None, said))} · {view.metric}"
+
+
+def _together(view: MatrixView, row: int, response: int) -> str:
+    """How many memories a set leaves out, and what the sum of each alone is: far less if they hide each
+    other."""
+    members = view.members(row)
+    alone = float(view.values[list(members), response].sum())
+    apart = "" if np.isnan(alone) else f" (each alone, summed: {nats(alone)})"
+    return f"{len(members)} left out together{apart}"
 
 
 def _normalised(view: MatrixView, row: int, response: int) -> str:

@@ -56,7 +56,7 @@ async def test_an_export_that_fails_after_its_prompt_was_closed_is_still_told(
     async with running(session) as pilot:
         app = the_app(pilot)
         endings: list[Callable[[str | None], None]] = []
-        monkeypatch.setattr(app.opened.work, "export", lambda path, then: endings.append(then))
+        monkeypatch.setattr(app.opened.work, "write", lambda job, then: endings.append(then))
         await press(pilot, "e", "enter", "escape")
         assert isinstance(pilot.app.screen, MatrixScreen)
         endings[0]("the disk is full")

@@ -14,8 +14,8 @@ from textual.screen import Screen
 from memscope.scoring.matrix import CellState
 from memscope.tui.opened import Opened
 from memscope.tui.screens.export import ExportScreen, Write
-from memscope.tui.sets import Members
 from memscope.tui.theme import Palette, palette
+from memscope.tui.view import Members
 from memscope.tui.widgets.activity_bar import ActivityBar
 
 if TYPE_CHECKING:

@@ -17,7 +17,9 @@ from memscope.tui.safe import one_line
 from memscope.tui.screens.heatmap import HeatmapScreen
 from memscope.tui.screens.response import ResponseScreen
 from memscope.tui.theme import Palette
+from memscope.tui.view import Members
 from memscope.tui.widgets.activity_bar import ActivityBar
+from memscope.tui.widgets.legend import Legend
 from memscope.tui.widgets.line import Line
 from memscope.tui.wording import emptiness
 from memscope.tui.workers import Choice
@@ -49,6 +51,13 @@ class MatrixScreen(HeatmapScreen):
             id="matrix.mark",
             show=False,
             tooltip="Mark this memory to leave out several",
+        ),
+        Binding(
+            "o",
+            "leave_out",
+            "Together",
+            id="matrix.leave_out",
+            tooltip="Score the marked memories left out together, in a row of their own",
         ),
         Binding(
             "w", "score_row", "Row", id="matrix.score_row", show=False, tooltip="Score this memory again"
@@ -121,6 +130,12 @@ class MatrixScreen(HeatmapScreen):
         if all(self.view.matrix.shape):
             self.opened.cell = self._cell
 
+    def show_set(self, members: Members) -> None:
+        """Draw the set's row, which may have come or gone."""
+        self.heatmap.show_rows((), order_changed=True)
+        self.query_one(Legend).rebuild()
+        self.follow()
+
     def show_cell(self, memory: int, response: int) -> None:
         """Put the cursor on it, unless that is already there: on the memory or on a set with it."""
         if all(self.view.matrix.shape) and (memory, response) != self._cell:
@@ -133,20 +148,39 @@ class MatrixScreen(HeatmapScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Nothing to mark without cells, nothing to score before the model is open."""
         if f"action_{action}" in MatrixScreen.__dict__:
+            if action == "leave_out" and len(self.view.marked_memories) < 2:
+                return False
             ready = self.opened.work.ready or action == "mark"
             return ready and self.heatmap.check_action(action, ())
         return super().check_action(action, parameters)
 
     def action_mark(self) -> None:
-        """Mark the memory, or no longer, and go on to the next."""
-        if not self.view.is_set(self.heatmap.memory):
+        """Mark the memory, or no longer, and go on to the next; on a set, let go of it."""
+        if self.view.is_set(self.heatmap.memory):
+            self._arrange(lambda: self.opened.forget_together(self.view.members(self.heatmap.memory)))
+            self.follow()
+        else:
             self.view.mark(self.heatmap.memory)
             self.heatmap.show_rows((self.heatmap.memory,), order_changed=False)
             self.heatmap.action_move(1, 0)
+            self.refresh_bindings()
+
+    def action_leave_out(self) -> None:
+        """Score the marked memories left out together; two with the same fact hide each other."""
+        members = self.view.marked_memories
+        for memory in members:
+            self.view.mark(memory)
+        self._arrange(lambda: self.opened.leave_out_together(members))
+        self.heatmap.move_to(int(self.view.order[len(self.view.sets) - 1]), self.heatmap.response)
+        self.memscope.show_state()
 
     def action_score_row(self) -> None:
-        """Score the row's memory again."""
+        """Score the row's memory again, or the set."""
         members = self.view.members(self.heatmap.memory)
+        if self.view.is_set(self.heatmap.memory):
+            self.opened.sets.score(members, fresh=True)
+            self.memscope.show_state()
+            return
 
         def cells(matrix: ScoreMatrix) -> NDArray[np.bool_]:
             chosen = np.zeros(matrix.shape, np.bool_)

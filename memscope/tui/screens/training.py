@@ -20,8 +20,9 @@ from memscope.tui.candidates_view import CandidatesView, per_token
 from memscope.tui.opened import Opened
 from memscope.tui.safe import one_line
 from memscope.tui.screens.base import SessionScreen
-from memscope.tui.sets import EVERY, Members
+from memscope.tui.sets import EVERY
 from memscope.tui.theme import Palette
+from memscope.tui.view import Members
 from memscope.tui.widgets.activity_bar import ActivityBar
 from memscope.tui.widgets.candidate_list import CandidateList
 from memscope.tui.widgets.example_text import Example, ExampleText

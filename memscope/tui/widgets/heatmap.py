@@ -227,7 +227,8 @@ class Heatmap(ScrollView, can_focus=True, inherit_bindings=False):
         return int(responses[sizes.argmax()])
 
     def _leave_hidden_row(self) -> None:
-        """A cursor on a row that is filtered out goes to the top one."""
+        """A cursor on a row that is filtered out, or gone, goes to the top one."""
+        self.memory = max(0, min(self.memory, len(self._view.keys) - 1))
         if len(self._view.order) and self._view.row_of[self.memory] < 0:
             self.memory = int(self._view.order[0])
 

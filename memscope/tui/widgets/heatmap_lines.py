@@ -63,8 +63,15 @@ class HeatmapLines:
         self._view = view
         self._palette = palette
         self._rows: LRUCache[tuple[object, ...], Strip] = LRUCache(1024)
-        self._keys = tuple(one_line(key) for key in view.keys)
-        self._longest = max(map(cell_len, self._keys), default=0)
+        self._named: tuple[str, ...] = ()
+        self._name_rows()
+
+    def _name_rows(self) -> None:
+        """Make the rows' names printable; sets come and go."""
+        if self._named is not self._view.keys:
+            self._named = self._view.keys
+            self._keys = tuple(map(one_line, self._named))
+            self._longest = max(map(cell_len, self._keys), default=0)
 
     @property
     def cell(self) -> int:
@@ -74,6 +81,7 @@ class HeatmapLines:
     def gutter(self, width: int) -> Gutter:
         """The row headers' widths in a heatmap of `width` cells; what is left is a whole number of cells,
         unless those are numbers."""
+        self._name_rows()
         bar_width = 6 if width >= 70 else 4 if width >= 48 else 0
         fixed = 2 + 1 + (bar_width + 1 if bar_width else 0) + _WEIGHT + 1
         beside_all_columns = width - fixed - self._view.matrix.shape[1] * min(self.cell, 2)
