@@ -1,0 +1,188 @@
+"""Two runs cell by cell: the heatmap of b - a, the cells that moved most, what only one of them has."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container, Horizontal, Vertical
+from textual.content import Content
+from textual.widgets import Footer, Static
+
+from memscope.scoring.compare import Comparison, compare
+from memscope.scoring.matrix import Metric, ScoreMatrix
+from memscope.scoring.runs import RunInfo
+from memscope.tui import run_wording as words
+from memscope.tui.opened import Opened
+from memscope.tui.safe import one_line
+from memscope.tui.screens.past import PastScreen
+from memscope.tui.theme import Palette
+from memscope.tui.view import MatrixView
+from memscope.tui.widgets.activity_bar import ActivityBar
+from memscope.tui.widgets.legend import Legend
+from memscope.tui.widgets.line import Line
+from memscope.tui.widgets.moved_list import MovedList
+from memscope.tui.widgets.past_heatmap import PastHeatmap
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A run with its matrix."""
+
+    run: RunInfo
+    matrix: ScoreMatrix
+
+
+class CompareScreen(PastScreen):
+    """Run b less run a, under the metric of b at first, if both have it."""
+
+    CSS = """
+    CompareScreen {
+        #head { height: 1; background: $surface; }
+        #title { width: 1fr; }
+        #verdict { height: auto; padding: 0 1; }
+        #differing { color: $warning; }
+        #main { height: 1fr; }
+        #heatmap { width: 1fr; }
+        #side { width: 38%; min-width: 36; max-width: 64; border-left: solid $panel; }
+        #moved { height: 1fr; }
+        #only { height: auto; max-height: 40%; padding: 0 1; color: $foreground 75%; }
+        #status { height: 2; }
+    }
+    CompareScreen.-very-wide {
+        #status { height: 1; layout: horizontal; }
+        #sentence { width: 1fr; }
+        #legend { width: 76; }
+    }
+    CompareScreen.-narrow {
+        #side { display: none; width: 1fr; max-width: 100%; border-left: none; }
+    }
+    CompareScreen.-narrow.-list {
+        #side { display: block; }
+        #heatmap { display: none; }
+    }
+    CompareScreen.-short {
+        #status { height: 1; }
+        #legend { display: none; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "tab",
+            "switch",
+            "List",
+            id="compare.switch",
+            tooltip="From the heatmap to the list of cells that moved most, and back",
+        ),
+    ]
+
+    def __init__(self, opened: Opened, a: Kept, b: Kept) -> None:
+        self._a, self._b = a, b
+        self._metrics = [
+            metric
+            for metric in Metric
+            if metric is not Metric.TOKEN_CLAMPED or (a.matrix.per_token and b.matrix.per_token)
+        ]
+        self._metric = b.run.metric if b.run.metric in self._metrics else Metric.SIGNED
+        self._found = self._compare()
+        matrix = self._found.matrix
+        # a difference has a sign whatever the metric
+        super().__init__(opened, matrix, MatrixView(opened.session.conversation, matrix, Metric.SIGNED))
+
+    def compose(self) -> ComposeResult:
+        """Which two, how they differ in all, and where."""
+        with Horizontal(id="head"):
+            yield Line(id="title")
+        yield Line(id="a")
+        yield Line(id="b")
+        yield Static(id="verdict", markup=False)
+        yield Line(id="differing")
+        with Horizontal(id="main"):
+            yield PastHeatmap(self.past, self.palette, id="heatmap")
+            with Vertical(id="side"):
+                yield MovedList(self._found, self.palette, id="moved")
+                yield Static(id="only", markup=False)
+        with Container(id="status"):
+            yield Line(id="sentence")
+            yield Legend(self.past, self.palette, id="legend")
+        yield ActivityBar(self.opened.session.activities, lambda: self.opened.work.busy)
+        yield Footer(compact=True, show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Begin at the cell that moved most."""
+        self.show_all(self.palette)
+        self._to_listed()
+        self.show_state()
+        self.heatmap.focus()
+
+    def show_all(self, palette: Palette) -> None:
+        """Draw everything anew."""
+        found, a, b = self._found, self._a.run, self._b.run
+        self.line("title").say(
+            Content.assemble(("two runs", "bold $warning"), f"  b - a · {self._metric} · {one_line(b.title)}")
+        )
+        for name, run in (("a", a), ("b", b)):
+            self.line(name).say(Content.assemble((name, "bold $primary"), f"  {self._described(run)}"))
+        self.query_one("#verdict", Static).update(Content(words.verdict(found)))
+        differing = words.differing(a, b, self._metric)
+        self.line("differing").say(differing)
+        self.line("differing").display = bool(differing)
+        only = [words.only("a", found.only_a), words.only("b", found.only_b)]
+        self.query_one("#only", Static).update(Content("\n".join(filter(None, only))))
+        self._moved.palette = palette
+        self._moved.refresh()
+        super().show_all(palette)
+
+    def follow_cursor(self) -> None:
+        """The sentence."""
+        if all(self.past.matrix.shape):
+            memory, response = self.heatmap.memory, self.heatmap.response
+            self.line("sentence").say(
+                words.difference_sentence(self._found, memory, response, self.key_width)
+            )
+
+    def on_line_list_moved(self) -> None:
+        """The heatmap's cursor goes with the list's."""
+        self._to_listed()
+
+    def on_line_list_chosen(self) -> None:
+        """From the list to the heatmap."""
+        self._to_listed()
+        self._show_list(False)
+
+    def action_switch(self) -> None:
+        """From the heatmap to the list, or back."""
+        self._show_list(self.focused is not self._moved)
+
+    def action_next_metric(self) -> None:
+        """Compare under the next metric that both have."""
+        self._metric = self._metrics[(self._metrics.index(self._metric) + 1) % len(self._metrics)]
+        self._found = self._compare()
+        self.take(self._found.matrix)
+        self._moved.show_comparison(self._found)
+        self.show_all(self.palette)
+
+    @property
+    def _moved(self) -> MovedList:
+        return self.query_one(MovedList)
+
+    def _compare(self) -> Comparison:
+        return compare(self._a.matrix, self._b.matrix, self._metric)
+
+    def _described(self, run: RunInfo) -> str:
+        when = f"{words.when(run)}, {words.ago(run, time.time())}"
+        return " · ".join([when, f"{words.cells(run)} cells", words.state(run), words.scorer(run)])
+
+    def _to_listed(self) -> None:
+        if self._moved.cell is not None:
+            self.heatmap.move_to(*self._moved.cell)
+
+    def _show_list(self, shown: bool) -> None:
+        """In a narrow terminal there is room for one of the two."""
+        self.set_class(shown, "-list")
+        if shown:
+            self._to_listed()
+        (self._moved if shown else self.heatmap).focus()
