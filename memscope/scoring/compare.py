@@ -73,8 +73,10 @@ class Comparison:
         """The cells that moved most, up or down, the largest difference first; those that did not move at
         all are not among them."""
         sizes = np.nan_to_num(np.abs(self.difference)).ravel()
-        order = [at for at in np.argsort(-sizes, kind="stable")[:most].tolist() if sizes[at] > 0]
-        cells = (divmod(at, len(self.entries)) for at in order)
+        least = np.partition(sizes, -most)[-most] if 0 < most < len(sizes) else 0.0
+        largest = np.flatnonzero((sizes >= least) & (sizes > 0))  # sorting all would take seconds
+        order = largest[np.argsort(-sizes[largest], kind="stable")][:most]
+        cells = (divmod(at, len(self.entries)) for at in order.tolist())
         return [
             Moved(
                 self.keys[m],

@@ -3,16 +3,35 @@
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from memscope.conversation.model import Conversation, Entry, Memory, Place, Role, Source, Span
 from memscope.database import FILE
-from memscope.scoring.matrix import ScoreMatrix
+from memscope.scoring.compare import Comparison, compare
+from memscope.scoring.matrix import Metric, ScoreMatrix
 from memscope.scoring.runs import RunInfo, Runs
 from memscope.settings import cache_dir
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Run b less run a under one metric, with both matrices to compare them under another."""
+
+    a: RunInfo
+    b: RunInfo
+    matrices: tuple[ScoreMatrix, ScoreMatrix]
+    metric: Metric
+    found: Comparison
+
+    async def under_next_metric(self) -> "Compared":
+        """The same two under the next metric that both have."""
+        metrics = _metrics(*self.matrices)
+        metric = metrics[(metrics.index(self.metric) + 1) % len(metrics)]
+        found = await asyncio.to_thread(compare, *self.matrices, metric)
+        return replace(self, metric=metric, found=found)
 
 
 class PastRuns:
@@ -32,6 +51,13 @@ class PastRuns:
     async def matrix(self, run: RunInfo) -> ScoreMatrix:
         """A run's matrix as it was. Raises InputError if it is not there any more, or is damaged."""
         return await asyncio.to_thread(self._ask, lambda runs: runs.matrix(run.id))
+
+    async def compared(self, a: RunInfo, b: RunInfo) -> Compared:
+        """Run b less run a, under the metric of b if both have it, else signed. Raises InputError as `matrix`
+        does."""
+        matrices = await self.matrix(a), await self.matrix(b)
+        metric = b.metric if b.metric in _metrics(*matrices) else Metric.SIGNED
+        return Compared(a, b, matrices, metric, await asyncio.to_thread(compare, *matrices, metric))
 
     async def delete(self, run: RunInfo) -> str:
         """Delete a run; why that can't be, empty if it is done."""
@@ -56,6 +82,12 @@ class PastRuns:
                 runs.close()
                 self._runs = None
             return answer
+
+
+def _metrics(a: ScoreMatrix, b: ScoreMatrix) -> list[Metric]:
+    """The metrics that both matrices have."""
+    per_token = a.per_token and b.per_token
+    return [metric for metric in Metric if per_token or metric is not Metric.TOKEN_CLAMPED]
 
 
 @dataclass(frozen=True)

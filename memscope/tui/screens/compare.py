@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -12,11 +11,11 @@ from textual.containers import Container, Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Footer, Static
 
-from memscope.scoring.compare import Comparison, compare
-from memscope.scoring.matrix import Metric, ScoreMatrix
+from memscope.scoring.matrix import Metric
 from memscope.scoring.runs import RunInfo
 from memscope.tui import run_wording as words
 from memscope.tui.opened import Opened
+from memscope.tui.past_runs import Compared
 from memscope.tui.safe import one_line
 from memscope.tui.screens.past import PastScreen
 from memscope.tui.theme import Palette
@@ -26,14 +25,6 @@ from memscope.tui.widgets.legend import Legend
 from memscope.tui.widgets.line import Line
 from memscope.tui.widgets.moved_list import MovedList
 from memscope.tui.widgets.past_heatmap import PastHeatmap
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A run with its matrix."""
-
-    run: RunInfo
-    matrix: ScoreMatrix
 
 
 class CompareScreen(PastScreen):
@@ -79,18 +70,11 @@ class CompareScreen(PastScreen):
         ),
     ]
 
-    def __init__(self, opened: Opened, a: Kept, b: Kept) -> None:
-        self._a, self._b = a, b
-        self._metrics = [
-            metric
-            for metric in Metric
-            if metric is not Metric.TOKEN_CLAMPED or (a.matrix.per_token and b.matrix.per_token)
-        ]
-        self._metric = b.run.metric if b.run.metric in self._metrics else Metric.SIGNED
-        self._found = self._compare()
-        matrix = self._found.matrix
+    def __init__(self, opened: Opened, compared: Compared) -> None:
+        matrix = compared.found.matrix
         # a difference has a sign whatever the metric
         super().__init__(opened, matrix, MatrixView(opened.session.conversation, matrix, Metric.SIGNED))
+        self._compared = compared
 
     def compose(self) -> ComposeResult:
         """Which two, how they differ in all, and where."""
@@ -103,7 +87,7 @@ class CompareScreen(PastScreen):
         with Horizontal(id="main"):
             yield PastHeatmap(self.past, self.palette, id="heatmap")
             with Vertical(id="side"):
-                yield MovedList(self._found, self.palette, id="moved")
+                yield MovedList(self._compared.found, self.palette, id="moved")
                 yield Static(id="only", markup=False)
         with Container(id="status"):
             yield Line(id="sentence")
@@ -120,14 +104,16 @@ class CompareScreen(PastScreen):
 
     def show_all(self, palette: Palette) -> None:
         """Draw everything anew."""
-        found, a, b = self._found, self._a.run, self._b.run
+        found, a, b = self._compared.found, self._compared.a, self._compared.b
         self.line("title").say(
-            Content.assemble(("two runs", "bold $warning"), f"  b - a · {self._metric} · {one_line(b.title)}")
+            Content.assemble(
+                ("two runs", "bold $warning"), f"  b - a · {self._compared.metric} · {one_line(b.title)}"
+            )
         )
         for name, run in (("a", a), ("b", b)):
             self.line(name).say(Content.assemble((name, "bold $primary"), f"  {self._described(run)}"))
         self.query_one("#verdict", Static).update(Content(words.verdict(found)))
-        differing = words.differing(a, b, self._metric)
+        differing = words.differing(a, b, self._compared.metric)
         self.line("differing").say(differing)
         self.line("differing").display = bool(differing)
         only = [words.only("a", found.only_a), words.only("b", found.only_b)]
@@ -141,7 +127,7 @@ class CompareScreen(PastScreen):
         if all(self.past.matrix.shape):
             memory, response = self.heatmap.memory, self.heatmap.response
             self.line("sentence").say(
-                words.difference_sentence(self._found, memory, response, self.key_width)
+                words.difference_sentence(self._compared.found, memory, response, self.key_width)
             )
 
     def on_line_list_moved(self) -> None:
@@ -159,18 +145,20 @@ class CompareScreen(PastScreen):
 
     def action_next_metric(self) -> None:
         """Compare under the next metric that both have."""
-        self._metric = self._metrics[(self._metrics.index(self._metric) + 1) % len(self._metrics)]
-        self._found = self._compare()
-        self.take(self._found.matrix)
-        self._moved.show_comparison(self._found)
-        self.show_all(self.palette)
+
+        async def show() -> None:
+            compared = await self._compared.under_next_metric()
+            if self.is_attached:
+                self._compared = compared
+                self.take(compared.found.matrix)
+                self._moved.show_comparison(compared.found)
+                self.show_all(self.palette)
+
+        self.app.run_worker(show(), group="runs", exclusive=True, exit_on_error=False)
 
     @property
     def _moved(self) -> MovedList:
         return self.query_one(MovedList)
-
-    def _compare(self) -> Comparison:
-        return compare(self._a.matrix, self._b.matrix, self._metric)
 
     def _described(self, run: RunInfo) -> str:
         when = f"{words.when(run)}, {words.ago(run, time.time())}"

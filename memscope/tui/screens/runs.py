@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Coroutine
-from typing import Any, ClassVar
+from collections.abc import Awaitable, Callable
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -19,7 +18,7 @@ from memscope.tui.opened import Opened
 from memscope.tui.past_runs import PastRuns
 from memscope.tui.safe import one_line
 from memscope.tui.screens.base import SessionScreen
-from memscope.tui.screens.compare import CompareScreen, Kept
+from memscope.tui.screens.compare import CompareScreen
 from memscope.tui.screens.past_run import PastRunScreen
 from memscope.tui.theme import Palette
 from memscope.tui.widgets.activity_bar import ActivityBar
@@ -40,7 +39,13 @@ class RunsScreen(SessionScreen[None]):
         #list { height: 1fr; }
         #empty { height: 1fr; padding: 1 2; }
         #said { color: $warning; }
-        #facts { height: auto; max-height: 6; padding: 0 1; border-top: solid $panel; color: $foreground 75%; }
+        #facts {
+            height: auto;
+            max-height: 6;
+            padding: 0 1;
+            border-top: solid $panel;
+            color: $foreground 75%;
+        }
         #reason { height: auto; max-height: 4; padding: 0 1; color: $error; }
     }
     RunsScreen.-short {
@@ -125,7 +130,7 @@ class RunsScreen(SessionScreen[None]):
                 if self.is_current:
                     self.app.push_screen(PastRunScreen(self.opened, run, matrix))
 
-        self._ask(show())
+        self._ask(show)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what works now; no matrix is in sight."""
@@ -149,12 +154,11 @@ class RunsScreen(SessionScreen[None]):
 
         async def show() -> None:
             if pair is not None:
-                a, b = [Kept(run, await self._past.matrix(run)) for run in pair]
-                screen = await asyncio.to_thread(CompareScreen, self.opened, a, b)
+                compared = await self._past.compared(*pair)
                 if self.is_current:
-                    self.app.push_screen(screen)
+                    self.app.push_screen(CompareScreen(self.opened, compared))
 
-        self._ask(show())
+        self._ask(show)
 
     def action_delete(self) -> None:
         """Delete the run under the cursor, if this is the second press."""
@@ -173,7 +177,7 @@ class RunsScreen(SessionScreen[None]):
             self._problem = self._problem or problem
             self._show()
 
-        self._ask(delete())
+        self._ask(delete)
 
     def action_let_go(self) -> None:
         """Delete nothing; then mark nothing; then let go of failures."""
@@ -187,19 +191,19 @@ class RunsScreen(SessionScreen[None]):
         return self.query_one(RunList)
 
     def _reload(self) -> None:
-        self._ask(self._load())
+        self._ask(self._load, "list of runs")
 
-    def _ask(self, question: Coroutine[Any, Any, None]) -> None:
-        """Ask the runs something; only the newest question counts."""
+    def _ask(self, question: Callable[[], Awaitable[None]], group: str = "runs") -> None:
+        """Ask the runs something; of a group only the newest question counts."""
 
         async def ask() -> None:
             try:
-                await question
+                await question()
             except InputError as error:
                 self._problem = str(error)
                 self._show()
 
-        self.app.run_worker(ask(), group="runs", exclusive=True, exit_on_error=False)
+        self.app.run_worker(ask(), group=group, exclusive=True, exit_on_error=False)
 
     async def _load(self) -> None:
         runs, problem = await self._past.of(self.opened.session.conversation.source)
