@@ -7,21 +7,20 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, Horizontal, Vertical
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Footer, Static
 
 from memscope.scoring.matrix import Metric
 from memscope.scoring.runs import RunInfo
 from memscope.tui import run_wording as words
+from memscope.tui.arrangement import RowOrder
 from memscope.tui.opened import Opened
 from memscope.tui.past_runs import Compared
 from memscope.tui.safe import one_line
 from memscope.tui.screens.past import PastScreen
 from memscope.tui.theme import Palette
-from memscope.tui.view import MatrixView
 from memscope.tui.widgets.activity_bar import ActivityBar
-from memscope.tui.widgets.legend import Legend
 from memscope.tui.widgets.line import Line
 from memscope.tui.widgets.moved_list import MovedList
 from memscope.tui.widgets.past_heatmap import PastHeatmap
@@ -36,17 +35,9 @@ class CompareScreen(PastScreen):
         #title { width: 1fr; }
         #verdict { height: auto; padding: 0 1; }
         #differing { color: $warning; }
-        #main { height: 1fr; }
-        #heatmap { width: 1fr; }
         #side { width: 38%; min-width: 36; max-width: 64; border-left: solid $panel; }
         #moved { height: 1fr; }
         #only { height: auto; max-height: 40%; padding: 0 1; color: $foreground 75%; }
-        #status { height: 2; }
-    }
-    CompareScreen.-very-wide {
-        #status { height: 1; layout: horizontal; }
-        #sentence { width: 1fr; }
-        #legend { width: 76; }
     }
     CompareScreen.-narrow {
         #side { display: none; width: 1fr; max-width: 100%; border-left: none; }
@@ -54,10 +45,6 @@ class CompareScreen(PastScreen):
     CompareScreen.-narrow.-list {
         #side { display: block; }
         #heatmap { display: none; }
-    }
-    CompareScreen.-short {
-        #status { height: 1; }
-        #legend { display: none; }
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -71,9 +58,9 @@ class CompareScreen(PastScreen):
     ]
 
     def __init__(self, opened: Opened, compared: Compared) -> None:
-        matrix = compared.found.matrix
         # a difference has a sign whatever the metric
-        super().__init__(opened, matrix, MatrixView(opened.session.conversation, matrix, Metric.SIGNED))
+        super().__init__(opened, compared.found.matrix, Metric.SIGNED)
+        self.view.set_row_order(RowOrder.STRONGEST)
         self._compared = compared
 
     def compose(self) -> ComposeResult:
@@ -84,32 +71,35 @@ class CompareScreen(PastScreen):
         yield Line(id="b")
         yield Static(id="verdict", markup=False)
         yield Line(id="differing")
-        with Horizontal(id="main"):
-            yield PastHeatmap(self.past, self.palette, id="heatmap")
-            with Vertical(id="side"):
-                yield MovedList(self._compared.found, self.palette, id="moved")
-                yield Static(id="only", markup=False)
-        with Container(id="status"):
-            yield Line(id="sentence")
-            yield Legend(self.past, self.palette, id="legend")
+        yield from self.compose_heatmap()
         yield ActivityBar(self.opened.session.activities, lambda: self.opened.work.busy)
         yield Footer(compact=True, show_command_palette=False)
+
+    def compose_main(self) -> ComposeResult:
+        """The heatmap; the cells that moved most, and what cannot be compared."""
+        yield PastHeatmap(self.view, self.palette, id="heatmap")
+        with Vertical(id="side"):
+            yield MovedList(self._compared.found, self.palette, id="moved")
+            yield Static(id="only", markup=False)
 
     def on_mount(self) -> None:
         """Begin at the cell that moved most."""
         self.show_all(self.palette)
         self._to_listed()
-        self.show_state()
         self.heatmap.focus()
 
     def show_all(self, palette: Palette) -> None:
         """Draw everything anew."""
+        self._moved.palette = palette
+        self._moved.refresh()
+        super().show_all(palette)
+        self.show_state()
+
+    def show_state(self) -> None:
+        """Say which runs these are, and how they differ in all."""
         found, a, b = self._compared.found, self._compared.a, self._compared.b
-        self.line("title").say(
-            Content.assemble(
-                ("two runs", "bold $warning"), f"  b - a · {self._compared.metric} · {one_line(b.title)}"
-            )
-        )
+        said = f"  b - a · {self.which_rows()}{self._compared.metric} · {one_line(b.title)}"
+        self.line("title").say(Content.assemble(("two runs", "bold $warning"), said))
         for name, run in (("a", a), ("b", b)):
             self.line(name).say(Content.assemble((name, "bold $primary"), f"  {self._described(run)}"))
         self.query_one("#verdict", Static).update(Content(words.verdict(found)))
@@ -118,17 +108,11 @@ class CompareScreen(PastScreen):
         self.line("differing").display = bool(differing)
         only = [words.only("a", found.only_a), words.only("b", found.only_b)]
         self.query_one("#only", Static).update(Content("\n".join(filter(None, only))))
-        self._moved.palette = palette
-        self._moved.refresh()
-        super().show_all(palette)
+        self.bar.say(self.opened.problem)
 
-    def follow_cursor(self) -> None:
-        """The sentence."""
-        if all(self.past.matrix.shape):
-            memory, response = self.heatmap.memory, self.heatmap.response
-            self.line("sentence").say(
-                words.difference_sentence(self._compared.found, memory, response, self.key_width)
-            )
+    def sentence(self, row: int, response: int) -> str:
+        """A cell of both runs in words."""
+        return words.difference_sentence(self._compared.found, row, response, self.key_width)
 
     def on_line_list_moved(self) -> None:
         """The heatmap's cursor goes with the list's."""
