@@ -33,6 +33,11 @@ def ago(run: RunInfo, now: float) -> str:
     return age(now - run.began.timestamp())
 
 
+def exactly(run: RunInfo, now: float) -> str:
+    """When a run began, to the second, and how long before `now` that was."""
+    return f"{run.began.astimezone():%Y-%m-%d %H:%M:%S}, {ago(run, now)}"
+
+
 def state(run: RunInfo) -> str:
     """How a run ended: `✓ complete`."""
     return f"{STATE_MARKS[run.state]} {run.state}"
@@ -55,19 +60,18 @@ def cells(run: RunInfo) -> str:
 
 def facts(run: RunInfo, now: float) -> str:
     """Everything that is known of a run but why it failed."""
-    began = run.began.astimezone()
     parts = [
-        f"{began:%Y-%m-%d %H:%M:%S}, {ago(run, now)}",
+        exactly(run, now),
         f"took {duration(run.seconds)}",
-        scorer(run),
-        f"{run.metric} divergence",
-        f"{run.memories:,} memories x {run.responses:,} responses",
         f"{cells(run)} cells scored",
         f"{run.failed:,} failed" if run.failed else "",
         f"{run.missing:,} not scored" if run.missing else "",
         f"{run.tokens_computed:,} tokens computed, the whole matrix takes {run.tokens_needed:,}",
         f"{run.cells_from_cache:,} cells from the cache",
         f"{run.requests:,} request{'' if run.requests == 1 else 's'}",
+        scorer(run),
+        f"{run.metric} divergence",
+        f"{run.memories:,} memories x {run.responses:,} responses",
     ]
     if run.strongest is not None and run.weight is not None:
         parts.append(f"strongest memory {one_line(run.strongest)}, {nats(run.weight)} nats")
@@ -141,8 +145,8 @@ def verdict(found: Comparison) -> str:
     beyond = moved - within - unknown
     if not moved:
         cells_moved = "none moved"
-    elif within == moved:
-        cells_moved = f"{moved:,} moved, all within the noise"
+    elif moved in (within, beyond):
+        cells_moved = f"{moved:,} moved, all {'within' if within else 'beyond'} the noise"
     else:
         parts = [
             f"{beyond:,} of them beyond the noise" if beyond or not unknown else "",

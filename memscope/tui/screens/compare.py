@@ -145,7 +145,7 @@ class CompareScreen(PastScreen):
         return self.query_one(MovedList)
 
     def _described(self, run: RunInfo) -> str:
-        when = f"{words.when(run)}, {words.ago(run, time.time())}"
+        when = words.exactly(run, time.time())
         return " · ".join([when, f"{words.cells(run)} cells", words.state(run), words.scorer(run)])
 
     def _to_listed(self) -> None:

@@ -76,7 +76,7 @@ class PastRunScreen(PastScreen):
         """Say which run this is, how it ended, and what of it is gone."""
         run = self._run
         parts = [
-            f"{words.when(run)}, {words.ago(run, time.time())}",
+            words.exactly(run, time.time()),
             f"{self.which_rows()}{words.cells(run)} cells",
             words.state(run),
             one_line(run.title),

@@ -32,10 +32,10 @@ class _Column:
 
 _COLUMNS = (
     _Column("ago", 10, 0),
-    _Column("took", 12, 96, right=True),
-    _Column("metric", 13, 106),
-    _Column("cells scored", 15, 76, right=True),
-    _Column("tokens computed", 19, 120, right=True),
+    _Column("took", 10, 90, right=True),
+    _Column("metric", 13, 104),
+    _Column("cells", 13, 76, right=True),
+    _Column("tokens", 10, 116, right=True),
     _Column("cached", 7, 134, right=True),
     _Column("requests", 8, 146, right=True),
     _Column("state", 10, 0),
@@ -57,8 +57,8 @@ def run_line(
         "ago": words.ago(run, now),
         "took": duration(run.seconds),
         "metric": run.metric.value,
-        "cells scored": words.cells(run),
-        "tokens computed": f"{run.tokens_computed:,}",
+        "cells": words.cells(run),
+        "tokens": f"{run.tokens_computed:,}",
         "cached": f"{run.cells_from_cache:,}",
         "requests": f"{run.requests:,}",
         "state": words.state(run),
@@ -105,9 +105,7 @@ def _line(when: str, model: str, values: dict[str, str], width: int) -> str:
     time = len("2026-11-24 20:59") if width >= _YEAR_FROM else len("11-24 20:59")
     room = width - _MARKS - time - 1 - sum(column.width + 1 for column in columns)
     shown = [
-        values[column.name].rjust(column.width)[: column.width]
-        if column.right
-        else fit(values[column.name], column.width)
+        fit(values[column.name].rjust(column.width) if column.right else values[column.name], column.width)
         for column in columns
     ]
     first, *rest, last = shown
