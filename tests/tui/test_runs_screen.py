@@ -4,18 +4,23 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from textual.dom import DOMNode
 from textual.pilot import Pilot
 from textual.widgets import Static
 
+from memscope.conversation.follow import Follower
 from memscope.conversation.model import Conversation
 from memscope.database import FILE
+from memscope.scorers.base import ScoreRequest, SpanScore
 from memscope.scoring.matrix import Metric
 from memscope.scoring.runs import RunInfo, Runs
 from memscope.scoring.session import Session
+from memscope.tui.app import MemscopeApp
 from memscope.tui.keys import bindings_of
 from memscope.tui.screens.compare import CompareScreen
 from memscope.tui.screens.help import HelpScreen
@@ -28,14 +33,25 @@ from memscope.tui.widgets.moved_list import MovedList
 from memscope.tui.widgets.past_heatmap import PastHeatmap
 from memscope.tui.widgets.run_list import RunList
 from tests.scorers_fake import TALK, HashScorer, conversation, failing, opening, scored
-from tests.tui.driving import cursor, drawn_through, heatmap, picture, press, running, settled, the_app
+from tests.tui.driving import (
+    cursor,
+    drawn_through,
+    heatmap,
+    picture,
+    press,
+    running,
+    settled,
+    strike,
+    the_app,
+    until,
+)
 from tests.tui.test_untrusted import NASTY, assert_safe
 
 pytestmark = pytest.mark.anyio
 
 SHORT = TALK[:7]
 """The talk before its third response, and before its first memory came up again."""
-OTHER = HashScorer(model="other", fingerprint="hash 2")
+OTHER = partial(HashScorer, model="other", fingerprint="hash 2")
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +110,7 @@ async def test_runs_stand_newest_first_and_the_one_under_the_cursor_is_told_in_f
 ) -> None:
     monkeypatch.setattr("memscope.scoring.run._ATTEMPTS", 1)
     await keep(cache, HashScorer(answer=failing(2, reason="the server said [/no]")), *TALK)
-    await keep(cache, OTHER, *TALK)
+    await keep(cache, OTHER(), *TALK)
     async with the_runs() as pilot:
         assert models(pilot) == ["other", "hash"]
         assert "2 runs, newest first" in picture(pilot)
@@ -109,7 +125,7 @@ async def test_runs_stand_newest_first_and_the_one_under_the_cursor_is_told_in_f
 
 
 async def test_enter_opens_a_run_as_it_was_and_nothing_is_scored_there(cache: Path) -> None:
-    await keep(cache, OTHER, *TALK)
+    await keep(cache, OTHER(), *TALK)
     async with the_runs() as pilot:
         run = runs_of(pilot)[0]
         past = Runs(cache / FILE).matrix(run.id)
@@ -136,7 +152,7 @@ async def test_enter_opens_a_run_as_it_was_and_nothing_is_scored_there(cache: Pa
 
 
 async def test_the_cursor_begins_on_the_present_cell_and_enter_leads_back_to_the_present(cache: Path) -> None:
-    await keep(cache, OTHER, *TALK)
+    await keep(cache, OTHER(), *TALK)
     async with the_runs() as pilot:
         the_app(pilot).opened.cell = (1, 1)
         await press(pilot, "enter")
@@ -144,18 +160,16 @@ async def test_the_cursor_begins_on_the_present_cell_and_enter_leads_back_to_the
         heatmap(pilot).move_to(0, 2)
         await press(pilot, "enter")
         assert isinstance(pilot.app.screen, MatrixScreen)
-        assert the_app(pilot).opened.cell == cursor(pilot) == (0, 2)
+        await until(pilot, lambda: the_app(pilot).opened.cell == cursor(pilot) == (0, 2))
         await press(pilot, "5")
         assert isinstance(pilot.app.screen, PastRunScreen)
 
 
 async def test_what_is_gone_and_what_came_since_is_said(cache: Path) -> None:
-    await keep(cache, OTHER, ("gone", "Nora has a cat."), *SHORT[1:])
+    await keep(cache, OTHER(), ("gone", "Nora has a cat."), *SHORT[1:])
     async with the_runs() as pilot:
         await press(pilot, "enter")
-        assert said(pilot, "changed") == (
-            "1 memory is no longer in the conversation · 1 memory and 1 response came since"
-        )
+        assert said(pilot, "changed") == ("1 memory is no longer in the conversation · 1 response came since")
         heatmap(pilot).move_to(0, 1)
         await drawn_through(pilot)
         assert said(pilot, "sentence").endswith("· memory no longer there")
@@ -166,7 +180,7 @@ async def test_what_is_gone_and_what_came_since_is_said(cache: Path) -> None:
 
 
 async def test_a_past_run_follows_a_conversation_that_grows(cache: Path) -> None:
-    await keep(cache, OTHER, *SHORT)
+    await keep(cache, OTHER(), *SHORT)
     async with the_runs(conversation(*SHORT)) as pilot:
         await press(pilot, "enter")
         assert said(pilot, "changed") == ""
@@ -176,7 +190,7 @@ async def test_a_past_run_follows_a_conversation_that_grows(cache: Path) -> None
 
 
 async def test_escape_leaves_the_find_line_and_not_the_run(cache: Path) -> None:
-    await keep(cache, OTHER, *TALK)
+    await keep(cache, OTHER(), *TALK)
     async with the_runs() as pilot:
         await press(pilot, "enter", "slash", *"peanuts", "escape")
         assert isinstance(pilot.app.screen, PastRunScreen)
@@ -203,7 +217,7 @@ async def test_c_compares_with_the_run_before(cache: Path) -> None:
 
 async def test_space_marks_another_run_to_compare_with(cache: Path) -> None:
     third = HashScorer(model="third", fingerprint="hash 3", noise_floor=100.0)
-    for scorer in (HashScorer(), OTHER, third):
+    for scorer in (HashScorer(), OTHER(), third):
         await keep(cache, scorer, *TALK)
     async with the_runs() as pilot:
         await press(pilot, "G", "space")
@@ -218,14 +232,14 @@ async def test_space_marks_another_run_to_compare_with(cache: Path) -> None:
 
 
 async def test_the_cells_that_moved_most_are_listed_and_lead_to_the_heatmap(
-    cache: Path, monkeypatch: pytest.MonkeyPatch
+    cache: Path,
 ) -> None:
     await keep(cache, HashScorer(), *TALK)
 
-    def other_numbers(number: int, request: object, score: object) -> object:
-        return replace(score, logprobs=score.logprobs * (1 + number / 7))  # type: ignore[type-var,attr-defined]
+    def other_numbers(number: int, request: ScoreRequest, score: SpanScore) -> SpanScore:
+        return replace(score, logprobs=score.logprobs * np.float32(1 + number / 7))
 
-    await keep(cache, replace(OTHER, answer=other_numbers, requests=[]), *TALK)  # type: ignore[arg-type]
+    await keep(cache, HashScorer(model="other", fingerprint="hash 2", answer=other_numbers), *TALK)
     async with the_runs() as pilot:
         newest, oldest = (Runs(cache / FILE).matrix(run.id).values(Metric.SIGNED) for run in runs_of(pilot))
         await press(pilot, "c")
@@ -253,15 +267,18 @@ async def test_the_cells_that_moved_most_are_listed_and_lead_to_the_heatmap(
 
 async def test_runs_under_different_metrics_are_compared_under_that_of_the_newer(cache: Path) -> None:
     await keep(cache, HashScorer(), *TALK)
-    await keep(cache, OTHER, *TALK, metric=Metric.CLAMPED)
+    await keep(cache, OTHER(), *TALK, metric=Metric.CLAMPED)
     async with the_runs() as pilot:
         await press(pilot, "c")
         assert "different metrics: a signed, b clamped, compared as clamped" in said(pilot, "differing")
 
 
 async def test_a_metric_that_one_of_two_lacks_is_left_out(cache: Path) -> None:
-    await keep(cache, HashScorer(per_token=False, name="totals"), *TALK)
-    await keep(cache, OTHER, *TALK, metric=Metric.TOKEN_CLAMPED)
+    def total(number: int, request: ScoreRequest, score: SpanScore) -> SpanScore:
+        return replace(score, logprobs=score.logprobs.sum(keepdims=True))
+
+    await keep(cache, HashScorer(per_token=False, answer=total), *TALK)
+    await keep(cache, OTHER(), *TALK, metric=Metric.TOKEN_CLAMPED)
     async with the_runs() as pilot:
         await press(pilot, "c")
         assert "b - a · signed" in said(pilot, "title")
@@ -271,7 +288,7 @@ async def test_a_metric_that_one_of_two_lacks_is_left_out(cache: Path) -> None:
 
 async def test_a_run_is_deleted_only_at_a_second_press(cache: Path) -> None:
     await keep(cache, HashScorer(), *TALK)
-    await keep(cache, OTHER, *TALK)
+    await keep(cache, OTHER(), *TALK)
     async with the_runs() as pilot:
         await press(pilot, "D")
         assert "D again deletes the run of" in picture(pilot)
@@ -307,7 +324,7 @@ async def test_a_file_that_cannot_be_used_is_said_in_place(cache: Path) -> None:
 
 async def test_a_click_moves_and_a_second_one_opens(cache: Path) -> None:
     await keep(cache, HashScorer(), *TALK)
-    await keep(cache, OTHER, *TALK)
+    await keep(cache, OTHER(), *TALK)
     async with the_runs() as pilot:
         await pilot.click(RunList, offset=(10, 2))
         await settled(pilot)
@@ -319,10 +336,11 @@ async def test_a_click_moves_and_a_second_one_opens(cache: Path) -> None:
 
 @pytest.mark.parametrize("size", [(120, 36), (80, 24), (60, 14), (20, 6)])
 async def test_nasty_text_is_drawn_literally_at_every_size(cache: Path, size: tuple[int, int]) -> None:
-    talk = ((NASTY, f"{NASTY} lives here."), *TALK)
-    for model in (NASTY, f"{NASTY}!"):
-        await keep(cache, HashScorer(model=model, fingerprint=model, name=NASTY), *talk)
-    async with the_runs(conversation(*talk, title=NASTY), size=size) as pilot:
+    nasty = NASTY.replace("\ud800", "")  # a token has none
+    talk = ((nasty, f"{nasty} lives here."), *TALK)
+    for model in (nasty, f"{nasty}!"):
+        await keep(cache, HashScorer(model=model, fingerprint=model, name=nasty), *talk)
+    async with the_runs(conversation(*talk, title=nasty), size=size) as pilot:
         for key in ("down", "space", "up", "D", "escape", "enter", "escape", "c", "tab", "down", "tab"):
             await press(pilot, key)
             assert_safe(picture(pilot))
@@ -331,16 +349,16 @@ async def test_nasty_text_is_drawn_literally_at_every_size(cache: Path, size: tu
 
 async def test_in_a_narrow_terminal_the_list_takes_the_place_of_the_heatmap(cache: Path) -> None:
     await keep(cache, HashScorer(), *TALK)
-    await keep(cache, OTHER, *SHORT)
+    await keep(cache, OTHER(), *SHORT)
     async with the_runs(size=(60, 14)) as pilot:
         await press(pilot, "c")
-        assert heatmap(pilot).display
+        await until(pilot, lambda: heatmap(pilot).display)
         assert "only in a" not in picture(pilot)
         await press(pilot, "tab")
-        assert not heatmap(pilot).display
+        await until(pilot, lambda: not heatmap(pilot).display)
         assert "only in a: response at entry 9" in picture(pilot)
-        await press(pilot, "enter")
-        assert heatmap(pilot).display
+        await press(pilot, "enter", "tab")  # no cell moved that enter could lead to
+        await until(pilot, lambda: heatmap(pilot).display)
 
 
 async def test_help_tells_the_keys_of_each_screen(cache: Path) -> None:
@@ -353,11 +371,28 @@ async def test_help_tells_the_keys_of_each_screen(cache: Path) -> None:
         assert "where its words are" in picture(pilot)
 
 
-async def test_a_session_that_is_replaced_takes_its_runs_with_it(cache: Path) -> None:
+async def test_another_session_has_other_runs(cache: Path, tmp_path: Path) -> None:
     await keep(cache, HashScorer(), *TALK)
-    async with the_runs() as pilot:
-        await press(pilot, "enter", "2")
-        assert len(pilot.app.screen_stack) == 1
+    log = tmp_path / "other.jsonl"
+    log.write_text(
+        '{"role": "system", "content": "Bergen.", "memory_key": "home"}\n{"role": "assistant", "content": "Hi."}\n'
+    )
+
+    def opener(path: str, branch: str | None) -> tuple[Session, Follower]:
+        follower = Follower(path, branch)
+        return Session(follower.open()), follower
+
+    first = Session(conversation(*TALK))
+    app = MemscopeApp(first, opener=opener)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        await press(pilot, "5", "enter", "1")
+        app.open_file(str(log), None)
+        await until(pilot, lambda: app.opened.session is not first)
+        await strike(pilot, "5")
+        await until(pilot, lambda: "No scoring of this conversation is kept yet." in picture(pilot))
+        assert isinstance(app.screen, RunsScreen)
+        app.close()
 
 
 @pytest.mark.parametrize("owner", [RunsScreen, PastRunScreen, CompareScreen, RunList, MovedList, PastHeatmap])

@@ -157,4 +157,5 @@ class CompareScreen(PastScreen):
         self.set_class(shown, "-list")
         if shown:
             self._to_listed()
-        (self._moved if shown else self.heatmap).focus()
+        # what is not displayed yet can't be focused
+        self.call_after_refresh((self._moved if shown else self.heatmap).focus)

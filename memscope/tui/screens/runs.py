@@ -128,7 +128,7 @@ class RunsScreen(SessionScreen[None]):
             if run is not None:
                 matrix = await self._past.matrix(run)
                 if self.is_current:
-                    self.app.push_screen(PastRunScreen(self.opened, run, matrix))
+                    await self.app.push_screen(PastRunScreen(self.opened, run, matrix))
 
         self._ask(show)
 
@@ -156,7 +156,7 @@ class RunsScreen(SessionScreen[None]):
             if pair is not None:
                 compared = await self._past.compared(*pair)
                 if self.is_current:
-                    self.app.push_screen(CompareScreen(self.opened, compared))
+                    await self.app.push_screen(CompareScreen(self.opened, compared))
 
         self._ask(show)
 

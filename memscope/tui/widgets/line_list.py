@@ -75,6 +75,10 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
         self._into_sight()
         self.refresh()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Nothing to do on no line."""
+        return self.count > 0
+
     def action_move(self, down: int) -> None:
         """Move the cursor by so many lines, as far as there are any."""
         self._go(self.line + down)
@@ -85,8 +89,7 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
 
     def action_open(self) -> None:
         """Choose the line under the cursor."""
-        if self.count:
-            self.post_message(self.Chosen(self))
+        self.post_message(self.Chosen(self))
 
     def on_click(self, event: events.Click) -> None:
         """Move to the line clicked; a second click chooses it."""
