@@ -94,6 +94,12 @@ def models(pilot: Pilot[None]) -> list[str]:
     return [run.model for run in runs_of(pilot)]
 
 
+def shown_rows(pilot: Pilot[None]) -> list[int]:
+    screen = pilot.app.screen
+    assert isinstance(screen, CompareScreen)
+    return [int(row) for row in screen.view.order]
+
+
 def said(pilot: Pilot[None], name: str) -> str:
     return pilot.app.screen.query_one(f"#{name}", Line).text
 
@@ -264,7 +270,12 @@ async def test_the_cells_that_moved_most_are_listed_and_lead_to_the_heatmap(
         assert cursor(pilot) == by_size[2]
         await press(pilot, "enter")
         assert isinstance(pilot.app.focused, Heatmap)
-        await press(pilot, "m")
+        await press(pilot, "F", "F", "F")
+        assert shown_rows(pilot) == []
+        await press(pilot, "tab")
+        assert cursor(pilot) == by_size[2]
+        assert len(shown_rows(pilot)) == 2
+        await press(pilot, "tab", "m")
         await shows(pilot, "b - a · clamped")
         await press(pilot, "enter")
         assert isinstance(pilot.app.screen, MatrixScreen)

@@ -14,7 +14,7 @@ from textual.widgets import Footer, Static
 from memscope.scoring.matrix import Metric
 from memscope.scoring.runs import RunInfo
 from memscope.tui import run_wording as words
-from memscope.tui.arrangement import RowOrder
+from memscope.tui.arrangement import RowFilter, RowOrder
 from memscope.tui.opened import Opened
 from memscope.tui.past_runs import Compared
 from memscope.tui.safe import one_line
@@ -149,8 +149,14 @@ class CompareScreen(PastScreen):
         return " · ".join([when, f"{words.cells(run)} cells", words.state(run), words.scorer(run)])
 
     def _to_listed(self) -> None:
-        if self._moved.cell is not None:
-            self.heatmap.move_to(*self._moved.cell)
+        cell = self._moved.cell
+        if cell is None:
+            return
+        if self.view.row_of[cell[0]] < 0:  # filtered out
+            self.view.set_filter(RowFilter.ALL)
+            self.heatmap.show_rows((), order_changed=True)
+            self.show_state()
+        self.heatmap.move_to(*cell)
 
     def _show_list(self, shown: bool) -> None:
         """In a narrow terminal there is room for one of the two."""
