@@ -269,7 +269,7 @@ async def test_enter_opens_the_response_and_escape_comes_back_with_the_cursor() 
 async def test_a_question_mark_lists_every_key_of_the_screen() -> None:
     session = score_now(fake_session(conversation(4, 6)))
     session.notes = ("While reading: line 3 was skipped [x].", "Two windows.")
-    async with running(session, size=(120, 60)) as pilot:
+    async with running(session, size=(120, 70)) as pilot:
         assert "line 3 was skipped [x]. (2 notes: ? shows all)" in picture(pilot)
         await press(pilot, "question_mark")
         drawn = picture(pilot)
