@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from memscope.scoring.matrix import NOISE_FACTOR, Metric, ScoreMatrix
+from memscope.scoring.matrix import NOISE_FACTOR, CellState, Metric, ScoreMatrix
 
 T = TypeVar("T")
 
@@ -51,6 +51,9 @@ class Comparison:
     """Which differences [M, R] are less than `NOISE_FACTOR` times the larger noise of their response."""
     only_a: Only
     only_b: Only
+    matrix: ScoreMatrix
+    """b - a as signed divergences [M, R], scored where both are, with the larger noise of each response. A
+    cell that either could not score has failed, one that either has not scored yet is pending."""
 
     @cached_property
     def difference(self) -> NDArray[np.float64]:
@@ -70,8 +73,10 @@ class Comparison:
         """The cells that moved most, up or down, the largest difference first; those that did not move at
         all are not among them."""
         sizes = np.nan_to_num(np.abs(self.difference)).ravel()
-        order = [at for at in np.argsort(-sizes, kind="stable")[:most].tolist() if sizes[at] > 0]
-        cells = (divmod(at, len(self.entries)) for at in order)
+        least = np.partition(sizes, -most)[-most] if 0 < most < len(sizes) else 0.0
+        largest = np.flatnonzero((sizes >= least) & (sizes > 0))  # sorting all would take seconds
+        order = largest[np.argsort(-sizes[largest], kind="stable")][:most]
+        cells = (divmod(at, len(self.entries)) for at in order.tolist())
         return [
             Moved(
                 self.keys[m],
@@ -93,15 +98,39 @@ def compare(a: ScoreMatrix, b: ScoreMatrix, metric: Metric) -> Comparison:
     values_b = b.values(metric)[np.ix_(rows_b, columns_b)]
     noise = np.fmax(a.noise[columns_a], b.noise[columns_b])
     scored_a, scored_b = ~np.isnan(values_a), ~np.isnan(values_b)
+    keys = tuple(b.keys[row] for row in rows_b)
+    entries = tuple(b.responses[column] for column in columns_b)
+    states = _states(a.states[np.ix_(rows_a, columns_a)], b.states[np.ix_(rows_b, columns_b)])
+    matrix = ScoreMatrix(keys, entries, states != CellState.IMPOSSIBLE, per_token=False)
+    matrix.set_all(states, values_b - values_a, np.full(states.shape, np.nan))
+    matrix.tokens[:], matrix.noise[:] = b.tokens[columns_b], noise
+    for at, (row_a, row_b) in enumerate(zip(rows_a, rows_b, strict=True)):
+        reason = b.errors.get(row_b, a.errors.get(row_a))
+        if reason is not None:
+            matrix.errors[at] = reason
     return Comparison(
-        tuple(b.keys[row] for row in rows_b),
-        tuple(b.responses[column] for column in columns_b),
+        keys,
+        entries,
         values_a,
         values_b,
         np.abs(values_b - values_a) < NOISE_FACTOR * noise,
         Only(only_a_keys, only_a_entries, int((scored_a & ~scored_b).sum())),
         Only(only_b_keys, only_b_entries, int((scored_b & ~scored_a).sum())),
+        matrix,
     )
+
+
+def _states(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """How the differences of cells that stand so in a and in b stand themselves."""
+    scored = (a == CellState.SCORED) & (b == CellState.SCORED)
+    impossible = (a == CellState.IMPOSSIBLE) & (b == CellState.IMPOSSIBLE)
+    failed = (a == CellState.FAILED) | (b == CellState.FAILED)
+    states: NDArray[np.uint8] = np.select(
+        [scored, impossible, failed],
+        [CellState.SCORED, CellState.IMPOSSIBLE, CellState.FAILED],
+        CellState.PENDING,
+    ).astype(np.uint8)
+    return states
 
 
 def spearman(x: NDArray[np.float64], y: NDArray[np.float64]) -> float | None:

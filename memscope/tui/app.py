@@ -23,6 +23,7 @@ from memscope.tui.screens.base import SessionScreen
 from memscope.tui.screens.branches import BranchesScreen
 from memscope.tui.screens.help import HelpScreen
 from memscope.tui.screens.matrix import MatrixScreen
+from memscope.tui.screens.runs import RunsScreen
 from memscope.tui.screens.sessions import SessionsScreen
 from memscope.tui.screens.training import TrainingScreen
 from memscope.tui.theme import DARK, LIGHT, palette
@@ -37,7 +38,11 @@ _GENERAL = ("quit", "help", "command_palette", "change_theme")
 """Actions that work everywhere."""
 _SESSIONS = "sessions"
 """The mode of the list of sessions."""
-_MODES: dict[str, type[SessionScreen[None]]] = {"matrix": MatrixScreen, "training": TrainingScreen}
+_MODES: dict[str, type[SessionScreen[None]]] = {
+    "matrix": MatrixScreen,
+    "training": TrainingScreen,
+    "runs": RunsScreen,
+}
 """The modes of the open session, and the screen each begins with."""
 
 
@@ -63,6 +68,7 @@ class MemscopeApp(App[None]):
         Binding("1", "mode('sessions')", "Sessions", id="screen.sessions", tooltip="The sessions here"),
         Binding("2", "mode('matrix')", "Matrix", id="screen.matrix", tooltip="Memories by responses"),
         Binding("4", "mode('training')", "Training", id="screen.training", tooltip="What to train on"),
+        Binding("5", "mode('runs')", "Runs", id="screen.runs", tooltip="Past scorings, compared"),
         Binding("q", "quit", "Quit", id="app.quit", tooltip="Leave memscope; what is scored stays"),
     ]
 

@@ -81,7 +81,7 @@ def cell_sentence(view: MatrixView, row: int, response: int, key_width: int) -> 
         f"{nats(float(view.values[row, response]))} nats",
         _normalised(view, row, response),
         _together(view, row, response) if view.is_set(row) else f"{ordinal(place)} of {count}",
-        _noise(float(view.matrix.noise[response]), view.within_noise(row, response)),
+        noise_phrase(float(view.matrix.noise[response]), view.within_noise(row, response)),
     ]
     return f"{where}{', '.join(filter(None, said))} · {view.metric}"
 
@@ -102,7 +102,7 @@ def _normalised(view: MatrixView, row: int, response: int) -> str:
     return f"{view.shown(row, np.array([response]))[0]:+.3g} {view.normalisation}"
 
 
-def _noise(noise: float, within: bool) -> str:
+def noise_phrase(noise: float, within: bool) -> str:
     """How much of a value may be noise."""
     if np.isnan(noise):
         return "noise unknown"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memscope.scoring.compare import Moved, Only, compare, spearman
-from memscope.scoring.matrix import Metric, ScoreMatrix
+from memscope.scoring.matrix import CellState, Metric, ScoreMatrix
 
 NAN = float("nan")
 
@@ -74,6 +74,29 @@ class TestCells:
         assert found.moved() == []
         assert found.correlation == pytest.approx(1)
         assert np.array_equal(np.isnan(found.difference), np.isnan(A.values(Metric.SIGNED)))
+
+
+class TestMatrix:
+    """The differences as a matrix that can be drawn like any other."""
+
+    def test_it_holds_the_differences_and_the_larger_noise(self) -> None:
+        found = compare(A, B, Metric.SIGNED)
+        assert (found.matrix.keys, found.matrix.responses) == (found.keys, found.entries)
+        assert np.array_equal(found.matrix.values(Metric.SIGNED), found.difference, equal_nan=True)
+        assert np.array_equal(found.matrix.noise, [0.2, 0, NAN], equal_nan=True)
+        assert np.array_equal(found.matrix.within_noise(Metric.SIGNED), found.within_noise)
+
+    def test_a_cell_that_one_of_the_two_has_not_scored_has_no_number_and_says_how_it_stands(self) -> None:
+        a, b = matrix({"x": [1, NAN, 3, NAN]}, [1, 2, 3, 4]), matrix({"x": [2, 2, NAN, NAN]}, [1, 2, 3, 4])
+        b.set_failed(0, [2], "the server fell over")
+        for each in (a, b):
+            each.states[0, 3] = CellState.IMPOSSIBLE
+        found = compare(a, b, Metric.SIGNED).matrix
+        assert found.states.tolist() == [
+            [CellState.SCORED, CellState.PENDING, CellState.FAILED, CellState.IMPOSSIBLE]
+        ]
+        assert np.isfinite(found.values(Metric.SIGNED)).tolist() == [[True, False, False, False]]
+        assert found.errors == {0: "the server fell over"}
 
 
 class TestOrder:

@@ -135,12 +135,16 @@ class HeatmapScreen(SessionScreen[None]):
     def compose_heatmap(self) -> ComposeResult:
         """The heatmap with its panel, the sentence, the legend and the find line."""
         with Horizontal(id="main"):
-            yield Heatmap(self.view, self.palette, id="heatmap")
-            yield CellPanel(self.view, self.palette, id="panel")
+            yield from self.compose_main()
         with Container(id="status"):
             yield Line(id="sentence")
             yield Legend(self.view, self.palette, id="legend")
         yield Input(placeholder="words in keys and texts", id="find", compact=True)
+
+    def compose_main(self) -> ComposeResult:
+        """The heatmap, and what stands beside it."""
+        yield Heatmap(self.view, self.palette, id="heatmap")
+        yield CellPanel(self.view, self.palette, id="panel")
 
     def on_mount(self) -> None:
         """Say what is under the cursor."""
@@ -155,8 +159,10 @@ class HeatmapScreen(SessionScreen[None]):
     def show_all(self, palette: Palette) -> None:
         """Draw everything anew."""
         self.heatmap.use(self.view, palette)
-        panel, legend = self.query_one(CellPanel), self.query_one(Legend)
-        panel.palette = legend.palette = palette
+        for panel in self.query(CellPanel):
+            panel.palette = palette
+        legend = self.query_one(Legend)
+        legend.palette = palette
         legend.rebuild()
         self.follow()
 
@@ -172,14 +178,14 @@ class HeatmapScreen(SessionScreen[None]):
         if message.cell is None:
             self.follow()
         else:
-            self._say_cell(*message.cell)
+            self.say(self.sentence(*message.cell))
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
         """Go to the first that is found."""
         words = message.value.strip()
         self._words, self._at = words, -1
         self._look()
-        self._end_find()
+        self.end_find()
         if self._found:
             self.action_found(1)
         elif words:
@@ -189,7 +195,7 @@ class HeatmapScreen(SessionScreen[None]):
         """Escape leaves the find line."""
         if event.key == "escape" and isinstance(self.focused, Input):
             event.stop()
-            self._end_find()
+            self.end_find()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Nothing to arrange without cells."""
@@ -281,11 +287,18 @@ class HeatmapScreen(SessionScreen[None]):
         """Show what is under the cursor in the panel and in words."""
         row, response = self.heatmap.memory, self.heatmap.response
         if all(self.view.matrix.shape):
-            self._say_cell(row, response)
-            self.query_one(CellPanel).follow(row, response)
+            self.say(self.sentence(row, response))
+            for panel in self.query(CellPanel):
+                panel.follow(row, response)
 
-    def _say_cell(self, row: int, response: int) -> None:
-        self.say(cell_sentence(self.view, row, response, max(12, self.size.width // 3)))
+    def sentence(self, row: int, response: int) -> str:
+        """A cell in words."""
+        return cell_sentence(self.view, row, response, self.key_width)
+
+    @property
+    def key_width(self) -> int:
+        """The cells that a sentence gives to a row's name."""
+        return max(12, self.size.width // 3)
 
     def _arrange(self, change: Callable[[], None]) -> None:
         """Change how rows and columns stand, and draw that."""
@@ -312,7 +325,8 @@ class HeatmapScreen(SessionScreen[None]):
             return one_line(self.view.keys[found.memory])
         return f"r{(found.response or 0) + 1}"
 
-    def _end_find(self) -> None:
+    def end_find(self) -> None:
+        """Back from the find line to the heatmap."""
         line = self.query_one("#find", Input)
         line.value, line.display = "", False
         self.heatmap.focus()
