@@ -115,8 +115,12 @@ class BenchmarkApp(MemscopeApp):
             ("a response comes in", 5, response_comes_in),
         ]
         for name, times, action in steps:
-            taken = [await self.step(action) for _ in range(times)]
-            if drawn := [each for each in taken if each is not None]:
+            drawn = []
+            for _ in range(times):
+                if (taken := await self.step(action)) is None:
+                    break  # the end of a small matrix
+                drawn.append(taken)
+            if drawn:
                 self.results[name] = summary(drawn)
         self.exit()
 
@@ -127,7 +131,7 @@ class BenchmarkApp(MemscopeApp):
         written, began = CountingDriver.written, time.perf_counter()
         action()
         try:
-            await asyncio.wait_for(self.drawn.wait(), 2.0)
+            await asyncio.wait_for(self.drawn.wait(), 1.0)
         except TimeoutError:
             return None
         ended = time.perf_counter()

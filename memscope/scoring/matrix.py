@@ -67,8 +67,8 @@ class ScoreMatrix:
         self.noise: NDArray[np.float64] = np.full(len(responses), np.nan)
         """Spread of each response's log-probability [R] when it is scored again, in nats, NaN until known."""
         self.per_token = per_token
-        self._signed = np.full(shape, np.nan)
-        self._token_clamped = np.full(shape, np.nan)
+        # of one number each, until there are others: most matrices of a large conversation are never filled
+        self._signed = self._token_clamped = np.broadcast_to(np.float64(np.nan), shape)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -80,6 +80,7 @@ class ScoreMatrix:
     ) -> None:
         """Score one cell from its response's log-probabilities with and without the memory: [t], or [1] their
         totals."""
+        self._make_room()
         drop = with_all.astype(np.float64) - without.astype(np.float64)
         self._signed[memory, response] = drop.sum()
         if self.per_token:
@@ -94,7 +95,11 @@ class ScoreMatrix:
     ) -> None:
         """Set every cell [M, R] to what it was in another matrix: its state, and its divergence in nats under
         both metrics, NaN wherever it is not scored."""
-        self.states[:], self._signed[:], self._token_clamped[:] = states, signed, token_clamped
+        self.states[:], self._signed, self._token_clamped = states, signed, token_clamped
+
+    def _make_room(self) -> None:
+        if not self._signed.flags.writeable:
+            self._signed, self._token_clamped = self._signed.copy(), self._token_clamped.copy()
 
     def set_running(self, memory: int, responses: Sequence[int]) -> None:
         """These cells are being scored."""
@@ -121,6 +126,7 @@ class ScoreMatrix:
         cells = np.ones(self.shape, np.bool_) if cells is None else cells
         self.states[cells & (self.states != CellState.IMPOSSIBLE)] = CellState.PENDING
         self.errors.clear()
+        self._make_room()
         for numbers in (self._signed, self._token_clamped):
             numbers[cells] = np.nan
         for known in (self.baseline, self.noise):
@@ -129,6 +135,7 @@ class ScoreMatrix:
     def take_over(self, other: "ScoreMatrix", rows: Sequence[int], responses: int) -> None:
         """Copy these rows' cells and the baselines of the first `responses` columns from the matrix of a
         conversation that is the same up to there."""
+        self._make_room()
         cells = np.ix_(rows, range(responses))
         self.states[cells] = other.states[cells]
         self._signed[cells] = other._signed[cells]

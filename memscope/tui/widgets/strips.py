@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
@@ -87,10 +87,16 @@ class StripView(ScrollView, can_focus=False, inherit_bindings=False):
         """Make the lines again and draw them if they differ."""
         width, height = inner_size(self)
         strips = self.build(width, height) if width else []
-        if strips != self._strips:
-            self._strips = strips
+        before, self._strips = self._strips, strips
+        if len(strips) != len(before):
             self.virtual_size = Size(width, len(strips))
             self.refresh()
+            return
+        top = self.scroll_offset.y
+        in_sight = range(top, min(top + height, len(strips)))
+        changed = [Region(0, at - top, width, 1) for at in in_sight if strips[at] != before[at]]
+        if changed:
+            self.refresh(*changed)
 
     def on_resize(self) -> None:
         """Fit the lines to the new size."""
