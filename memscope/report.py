@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memscope.ledger import LedgerEntry
-from memscope.scoring.fidelity import Fidelity, FidelityPlan, Lds, Pair, Redundancy, TopK
-from memscope.scoring.joint import Joint
+from memscope.scoring.fidelity import Fidelity, FidelityPlan, Lds, Redundancy, TopK
+from memscope.scoring.joint import Joint, Pair
 from memscope.scoring.matrix import NOISE_FACTOR, CellState
 from memscope.scoring.modes import IncrementalScore, MemoryScore, Outcome, Training
 from memscope.scoring.session import Session
@@ -57,7 +57,7 @@ def fidelity_lines(fidelity: Fidelity, width: int) -> list[str]:
     title = f"Fidelity in signed nats, by {fidelity.masks} random masks and seed {fidelity.seed}"
     lines = [fit(title, width).rstrip()]
     for sentence in _fidelity_sentences(fidelity):
-        lines += _wrapped(sentence, width, "  ")
+        lines += (line.rstrip() for line in _wrapped(sentence, width, "  "))
     return lines
 
 

@@ -6,7 +6,7 @@ those of ContextCite (Cohen-Wang et al. 2024, arXiv 2409.00729).
 
 import asyncio
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, fields
 from itertools import combinations
@@ -15,7 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memscope.scoring.compare import spearman
-from memscope.scoring.joint import Joint, JointDivergences, Memories, Wanted, number, summed, suspects
+from memscope.scoring.joint import (
+    Joint,
+    JointDivergences,
+    Memories,
+    Pair,
+    Wanted,
+    number,
+    pairs_of,
+    pairs_wanted,
+    summed,
+    suspects,
+)
 from memscope.scoring.matrix import NOISE_FACTOR, CellState
 from memscope.scoring.modes import Spent, spent_on
 from memscope.scoring.run import Run
@@ -78,19 +89,6 @@ class Lds:
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Two memories left out together: summed over all responses that see both, without those `missing` a
-    score, and where their interaction is the largest. `redundant` says that they hide each other in one or
-    the other."""
-
-    keys: tuple[str, str]
-    total: Joint
-    strongest: Joint | None
-    missing: int
-    redundant: bool
-
-
-@dataclass(frozen=True)
 class Redundancy:
     """All memories left out together: in `total` and for each response that sees any; `missing` of them lack
     a score and are not in the total. `pairs` are those tried, the largest interaction first; None if the
@@ -134,7 +132,7 @@ class FidelityPlan:
     seed: int
     fresh: bool
     masks: tuple[Memories, ...]
-    top: "tuple[_Choice, ...]"
+    top: "tuple[Choice, ...]"
     known: JointDivergences
     rows: tuple[Wanted, ...]
     base: Run
@@ -143,13 +141,22 @@ class FidelityPlan:
 
 
 @dataclass(frozen=True)
-class _Choice:
+class Choice:
     """The k strongest memories of a response, and sets of k of its memories to compare with."""
 
     k: int
     response: int
     strongest: Memories
     random: tuple[Memories, ...]
+
+
+@dataclass(frozen=True)
+class _Done:
+    """So many ablations carried out, or known before; which failed and why, and what they cost."""
+
+    ablations: int
+    failed: tuple[tuple[str, str], ...]
+    spent: Spent
 
 
 async def plan_fidelity(
@@ -165,13 +172,14 @@ async def plan_fidelity(
     run = await session.run_without([row.memories for row in rows], [row.name for row in rows])
     cells = _cells(rows, run)
     left = cells if fresh else cells & (run.matrix.states == CellState.PENDING)
+    tokens = (run.tokens_in_all(cells) if fresh else run.tokens_missing(cells)) if left.any() else 0
     # no pair costs more than its windows whole, nor does the baseline whose beginning the pairs share
     meeting = known.possible.astype(np.float64)
     pairs = min(PAIRS, int((np.triu(meeting @ meeting.T, 1) > 0).sum()))
     windows = sum(len(window.tokens) for window in run.plan.windows)
     return FidelityPlan(
         int(left.any(axis=1).sum()),
-        run.tokens_in_all(cells) if fresh else run.tokens_missing(cells) if left.any() else 0,
+        tokens,
         pairs,
         (pairs + 1) * windows if pairs else 0,
         seed,
@@ -199,10 +207,10 @@ async def measure_fidelity(session: Session, plan: FidelityPlan) -> Fidelity:
         if session.prepared_run() is plan.base:
             prompt = plan.base.plan.prompt
             tried = await asyncio.to_thread(suspects, known, plan.masks, prompt, PAIRS)
-            rows = known.lacking(_pairs_wanted(known, tried))
+            rows = known.lacking(pairs_wanted(known, tried))
             run = await session.run_without([row.memories for row in rows], [row.name for row in rows])
             done.append(await _carry_out(known, rows, run, plan.fresh))
-            pairs = tuple(sorted((_pair(known, pair) for pair in tried), key=_largest_first))
+            pairs = pairs_of(known, tried)
     return Fidelity(
         "signed",
         plan.seed,
@@ -213,15 +221,13 @@ async def measure_fidelity(session: Session, plan: FidelityPlan) -> Fidelity:
         await asyncio.to_thread(_lds, known, plan.masks),
         _redundancy(known, pairs),
         tuple(key for m, key in enumerate(known.keys) if np.isnan(known.alone[m, known.possible[m]]).any()),
-        tuple((run.matrix.keys[row], reason) for run, _ in done for row, reason in run.matrix.errors.items()),
-        sum(int(cells.any(axis=1).sum()) for _, cells in done),
-        _sum([spent_on(run, cells) for run, cells in done]),
+        tuple(failed for one in done for failed in one.failed),
+        sum(one.ablations for one in done),
+        _sum([one.spent for one in done]),
     )
 
 
-async def _carry_out(
-    known: JointDivergences, rows: Sequence[Wanted], run: Run, fresh: bool
-) -> tuple[Run, NDArray[np.bool_]]:
+async def _carry_out(known: JointDivergences, rows: Sequence[Wanted], run: Run, fresh: bool) -> "_Done":
     """Score these rows of a run where they are wanted, and take over what is scored."""
     cells = _cells(rows, run)
     if cells.any() and (fresh or (run.matrix.states[cells] != CellState.SCORED).any()):
@@ -229,7 +235,8 @@ async def _carry_out(
             async for _ in changes:
                 pass
     known.take(rows, run)
-    return run, cells
+    failed = tuple((run.matrix.keys[row], reason) for row, reason in run.matrix.errors.items())
+    return _Done(len(rows), failed, spent_on(run, cells))
 
 
 def _cells(rows: Sequence[Wanted], run: Run) -> NDArray[np.bool_]:
@@ -246,7 +253,7 @@ def _masks(memories: int, count: int, seed: int) -> tuple[Memories, ...]:
     return tuple(tuple(np.flatnonzero(mask).tolist()) for mask in out)
 
 
-def _choices(known: JointDivergences, seed: int) -> tuple[_Choice, ...]:
+def _choices(known: JointDivergences, seed: int) -> tuple[Choice, ...]:
     """What to leave out for the top-k drop, at `SAMPLE` responses for each k.
 
     A draw is one order of all memories, of which each response takes the first k that it can see: any k are
@@ -256,7 +263,7 @@ def _choices(known: JointDivergences, seed: int) -> tuple[_Choice, ...]:
     responses = random.permutation(len(known.entries)).tolist()
     orders = [random.permutation(len(known.keys)).tolist() for _ in range(DRAWS)]
     return tuple(
-        _Choice(k, response, _strongest(known, response, k), _random(known, response, k, orders))
+        Choice(k, response, _strongest(known, response, k), _random(known, response, k, orders))
         for k in TOP
         for response in [r for r in responses if known.possible[:, r].sum() >= k][:SAMPLE]
     )
@@ -277,7 +284,7 @@ def _random(
     return tuple(tuple(sorted([memory for memory in order if memory in seen][:k])) for order in orders)
 
 
-def _wanted(known: JointDivergences, masks: Sequence[Memories], top: Sequence[_Choice]) -> list[Wanted]:
+def _wanted(known: JointDivergences, masks: Sequence[Memories], top: Sequence[Choice]) -> list[Wanted]:
     """All that the figures need, masks first: what others need they often have."""
     everything = tuple(range(len(known.keys)))
     complete = tuple(np.flatnonzero(known.complete).tolist())
@@ -292,20 +299,7 @@ def _wanted(known: JointDivergences, masks: Sequence[Memories], top: Sequence[_C
     return wanted
 
 
-def _pairs_wanted(known: JointDivergences, pairs: Iterable[Memories]) -> list[Wanted]:
-    return [Wanted(" + ".join(_named(known, pair)), pair, _meeting(known, pair)) for pair in pairs]
-
-
-def _named(known: JointDivergences, pair: Memories) -> tuple[str, str]:
-    return known.keys[pair[0]], known.keys[pair[1]]
-
-
-def _meeting(known: JointDivergences, pair: Memories) -> tuple[int, ...]:
-    """The responses with all their cells scored that see both memories."""
-    return tuple(np.flatnonzero(known.possible[list(pair)].all(axis=0) & known.complete).tolist())
-
-
-def _top_k(known: JointDivergences, choices: Sequence[_Choice], k: int) -> TopK:
+def _top_k(known: JointDivergences, choices: Sequence[Choice], k: int) -> TopK:
     drops, randoms, missing = [], [], 0
     for choice in choices:
         if choice.k == k:
@@ -365,22 +359,6 @@ def _lds_of(known: JointDivergences, masks: Sequence[Memories], response: int) -
         reason = _CONSTANT if value is None else None
     masked = int(there.sum()) if known.complete[response] else 0
     return ResponseLds(response, known.entries[response], value, masked, reason)
-
-
-def _pair(known: JointDivergences, pair: Memories) -> Pair:
-    joints = [known.joint(pair, response) for response in _meeting(known, pair)]
-    total, there = summed(joints), [joint for joint in joints if joint.interaction is not None]
-    strongest = max(there, key=lambda joint: joint.interaction or 0.0, default=None)
-    missing = int(known.possible[list(pair)].all(axis=0).sum()) - len(there)
-    redundant = total.hidden or any(joint.hidden for joint in there)
-    hidden = [joint for joint in there if joint.hidden]
-    strongest = max(hidden, key=lambda joint: joint.interaction or 0.0, default=strongest)
-    return Pair(_named(known, pair), total, strongest, missing, redundant)
-
-
-def _largest_first(pair: Pair) -> tuple[bool, float]:
-    strongest = pair.strongest
-    return not pair.redundant, -(strongest.interaction or 0.0) if strongest is not None else math.inf
 
 
 def _redundancy(known: JointDivergences, pairs: tuple[Pair, ...] | None) -> Redundancy:

@@ -46,6 +46,19 @@ class Joint:
     hidden: bool
 
 
+@dataclass(frozen=True)
+class Pair:
+    """Two memories left out together: summed over all responses that see both, without those `missing` a
+    score, and at the response where their interaction is the strongest, one where they hide each other if
+    there is any. `redundant` says that they do so there or in all."""
+
+    keys: tuple[str, str]
+    total: Joint
+    strongest: Joint | None
+    missing: int
+    redundant: bool
+
+
 class JointDivergences:
     """What is known of sets of memories at the responses of a matrix, as it stood when this was made.
 
@@ -212,3 +225,36 @@ def _overlaps(prompt: Prompt, size: int) -> NDArray[np.float64]:
     either = weighted.sum(axis=1)[:, None] + weighted.sum(axis=1) - both
     overlaps: NDArray[np.float64] = np.divide(both, either, out=np.zeros_like(both), where=either > 0)
     return overlaps
+
+
+def pairs_wanted(known: JointDivergences, pairs: Iterable[Memories]) -> list[Wanted]:
+    """What must be known of pairs of memories: both left out, at the responses that see both."""
+    return [Wanted(" + ".join(_named(known, pair)), pair, _meeting(known, pair)) for pair in pairs]
+
+
+def pairs_of(known: JointDivergences, pairs: Iterable[Memories]) -> tuple[Pair, ...]:
+    """What is known of pairs of memories, redundant ones first, then the largest interaction first."""
+    return tuple(sorted((_pair(known, pair) for pair in pairs), key=_largest_first))
+
+
+def _pair(known: JointDivergences, pair: Memories) -> Pair:
+    joints = [known.joint(pair, response) for response in _meeting(known, pair)]
+    total, there = summed(joints), [joint for joint in joints if joint.interaction is not None]
+    strongest = max(there, key=lambda joint: (joint.hidden, joint.interaction), default=None)
+    missing = int(known.possible[list(pair)].all(axis=0).sum()) - len(there)
+    redundant = total.hidden or (strongest is not None and strongest.hidden)
+    return Pair(_named(known, pair), total, strongest, missing, redundant)
+
+
+def _largest_first(pair: Pair) -> tuple[bool, float]:
+    strongest = pair.strongest
+    return not pair.redundant, -(strongest.interaction or 0.0) if strongest is not None else math.inf
+
+
+def _named(known: JointDivergences, pair: Memories) -> tuple[str, str]:
+    return known.keys[pair[0]], known.keys[pair[1]]
+
+
+def _meeting(known: JointDivergences, pair: Memories) -> tuple[int, ...]:
+    """The responses with all their cells scored that see both memories."""
+    return tuple(np.flatnonzero(known.possible[list(pair)].all(axis=0) & known.complete).tolist())
