@@ -18,6 +18,9 @@ LEAST = 1.0
 SHARE = 0.5
 """The share of the joint divergence that interaction must be for that: twice the sum of their own."""
 
+_LOOKED_AT = 64
+"""Responses, those whose masks drop most beyond their rows, of which interactions are estimated at most."""
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -192,7 +195,7 @@ def _ranked(scores: NDArray[np.float64], above: float) -> list[tuple[int, int]]:
 
 
 def _interactions(known: JointDivergences, masks: Sequence[Memories]) -> NDArray[np.float64]:
-    """For each pair [M, M] the largest interaction in nats at any response, as the masks let it be estimated.
+    """For each pair [M, M] the largest interaction in nats at a response, as the masks let it be estimated.
 
     With x_m = 1 where a mask leaves memory m out, else -1, and e what the mask drops beyond the sum of its
     memories: if e is the sum of the interactions I_ab of the pairs that it leaves out, the covariance of e
@@ -202,15 +205,18 @@ def _interactions(known: JointDivergences, masks: Sequence[Memories]) -> NDArray
     out = np.full((len(masks), size), -1.0)
     for mask, memories in enumerate(masks):
         out[mask, list(memories)] = 1.0
+    rests = {
+        response: np.array([known.drop(m, response) - known.apart(m, response) for m in masks])
+        for response in np.flatnonzero(known.complete).tolist()
+    }
+    rests = {response: rest for response, rest in rests.items() if not np.isnan(rest).all()}
     largest = np.full((size, size), -np.inf)
-    for response in np.flatnonzero(known.complete).tolist():
-        rest = np.array([known.drop(m, response) - known.apart(m, response) for m in masks])
-        there = ~np.isnan(rest)
-        if there.any():
-            rest, signs = rest[there] - rest[there].mean(), out[there]
-            estimate = 4 * (signs.T * rest) @ signs / len(rest)
-            seen = known.possible[:, response]
-            largest = np.maximum(largest, np.where(np.outer(seen, seen), estimate, -np.inf))
+    for response in sorted(rests, key=lambda response: -np.nanstd(rests[response]))[:_LOOKED_AT]:
+        there = ~np.isnan(rests[response])
+        rest = rests[response][there]
+        signs, seen = out[there], known.possible[:, response]
+        estimate = 4 * (signs.T * (rest - rest.mean())) @ signs / len(rest)
+        largest = np.maximum(largest, np.where(np.outer(seen, seen), estimate, -np.inf))
     return largest
 
 
