@@ -13,8 +13,9 @@ from memscope.scoring.run import Run
 
 Memories = tuple[int, ...]
 """The indexes of memories that are left out together, rising."""
-LEAST = 1.0
-"""Nats of interaction from which memories are said to hide each other: the response e times less likely."""
+LEAST = 2.0
+"""Nats of interaction, and of joint divergence, from which memories are said to hide each other: the response
+is 7 times less likely without them. Less is common by chance where a pair meets in many responses."""
 SHARE = 0.5
 """The share of the joint divergence that interaction must be for that: twice the sum of their own."""
 
@@ -37,7 +38,8 @@ class Joint:
 
     At a `response` (its index, and its entry's), or, if that is None, summed over responses. `interaction` is
     `together - apart`, and `noise` its noise; None where something it needs is not scored. `hidden` says that
-    the memories hide each other: interaction above noise, at least `LEAST` nats, and `SHARE` of the whole.
+    the memories hide each other: together they drop at least `LEAST` nats, and the interaction is above
+    noise, no less than `LEAST` nats, and no less than `SHARE` of what they drop.
     """
 
     response: int | None
@@ -150,7 +152,7 @@ def _joint(
     together: float, apart: float, noise: float, response: int | None = None, entry: int | None = None
 ) -> Joint:
     interaction = together - apart
-    hidden = together > 0 and interaction >= max(LEAST, SHARE * together)
+    hidden = together >= LEAST and interaction >= max(LEAST, SHARE * together)
     return Joint(
         response,
         entry,

@@ -242,6 +242,16 @@ class TestKnownAnswers:
         assert (best.together, best.apart, best.interaction) == (close(6), close(0), close(6))
         assert fidelity.redundancy.responses[-1].hidden
 
+    def test_memories_that_hurt_each_alone_and_do_nothing_together_hide_nothing(self, tmp_path: Path) -> None:
+        def crossed(present: frozenset[str]) -> float:
+            return -40.0 + 2 * (len(present & {"bert", "fred"}) == 1)
+
+        fidelity = fidelity_of(FRONT, tmp_path, by_memories(crossed))
+        assert fidelity.redundancy.pairs is not None
+        best = fidelity.redundancy.pairs[0]
+        assert (best.keys, best.total.together, best.total.apart) == (("bert", "fred"), 0, -16)
+        assert not best.redundant
+
     def test_a_pair_that_no_mask_leaves_out_is_named_if_its_texts_are_alike(self, tmp_path: Path) -> None:
         texts = ["wakes early", "likes herring with lemon", "owns a boat", "plays chess", "is tall", "sings"]
         talk = conversation(
