@@ -7,6 +7,7 @@ import msgspec
 
 from memscope.errors import InputError
 from memscope.ledger import LedgerEntry, stamp
+from memscope.scoring.fidelity import Fidelity
 from memscope.scoring.matrix import CellState
 from memscope.scoring.modes import IncrementalScore, MemoryScore, Spent, Training
 from memscope.scoring.session import Session
@@ -84,7 +85,8 @@ class _ModePart(msgspec.Struct):
 
 
 class MatrixDocument(msgspec.Struct):
-    """The JSON of a scored matrix; numbers in nats, null wherever a cell is not scored."""
+    """The JSON of a scored matrix; numbers in nats, null wherever a cell is not scored. `mode` and `fidelity`
+    are there only where they were asked for."""
 
     schema: str
     session: _SessionPart
@@ -100,6 +102,7 @@ class MatrixDocument(msgspec.Struct):
     notes: list[str]
     cost: _CostPart
     mode: _ModePart | msgspec.UnsetType = msgspec.UNSET
+    fidelity: Fidelity | msgspec.UnsetType = msgspec.UNSET
 
 
 class _IncrementalPart(msgspec.Struct):
@@ -174,9 +177,11 @@ class LedgerDocument(msgspec.Struct):
     memories: list[_LedgerPart]
 
 
-def matrix_document(session: Session, score: MemoryScore | None = None) -> MatrixDocument:
-    """The document of a prepared session as it stands now, after the scoring of one memory if that is given.
-    Raises InputError if the session is not prepared."""
+def matrix_document(
+    session: Session, score: MemoryScore | None = None, fidelity: Fidelity | None = None
+) -> MatrixDocument:
+    """The document of a prepared session as it stands now, after the scoring of one memory if that is given,
+    or with the figures of its fidelity. Raises InputError if the session is not prepared."""
     session_part, scorer_part = _parts(session)
     assert session.run is not None
     conversation, matrix, metric, run = session.conversation, session.matrix, session.metric, session.run
@@ -227,6 +232,7 @@ def matrix_document(session: Session, score: MemoryScore | None = None) -> Matri
             round(run.seconds, 3),
         ),
         mode=msgspec.UNSET if score is None else _mode_part(session, score),
+        fidelity=msgspec.UNSET if fidelity is None else fidelity,
     )
 
 

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memscope.ledger import LedgerEntry
+from memscope.scoring.fidelity import Fidelity, FidelityPlan, Lds, Redundancy, TopK
+from memscope.scoring.joint import Joint, Pair
 from memscope.scoring.matrix import NOISE_FACTOR, CellState
 from memscope.scoring.modes import IncrementalScore, MemoryScore, Outcome, Training
 from memscope.scoring.session import Session
@@ -16,13 +18,16 @@ from memscope.wording import age
 _LEAST_WIDTH = 60
 _STRONGEST = 10
 _BAR = 12
+_HIDDEN = 3
+"""Responses named at most of which the rows miss the most."""
 _NOISE = "~"
 """Stands before a value that may be nothing but noise."""
 
 
-def report(session: Session, width: int) -> str:
-    """The matrix of a prepared session in lines of at most `width` (60 or more) cells."""
-    return _text(_lines(session, max(width, _LEAST_WIDTH)))
+def report(session: Session, width: int, fidelity: Fidelity | None = None) -> str:
+    """The matrix of a prepared session in lines of at most `width` (60 or more) cells, with the figures of
+    its fidelity if they are given."""
+    return _text(_lines(session, fidelity, max(width, _LEAST_WIDTH)))
 
 
 def memory_report(session: Session, score: MemoryScore, width: int) -> str:
@@ -47,6 +52,22 @@ def ledger_report(entries: Sequence[LedgerEntry], now: datetime, width: int) -> 
     return _text(_ledger_lines(entries, now, max(width, _LEAST_WIDTH)))
 
 
+def fidelity_lines(fidelity: Fidelity, width: int) -> list[str]:
+    """The figures of a matrix's fidelity in printable lines of at most `width` cells, under a title."""
+    title = f"Fidelity in signed nats, by {fidelity.masks} random masks and seed {fidelity.seed}"
+    lines = [fit(title, width).rstrip()]
+    for sentence in _fidelity_sentences(fidelity):
+        lines += (line.rstrip() for line in _wrapped(sentence, width, "  "))
+    return lines
+
+
+def fidelity_cost(plan: FidelityPlan) -> str:
+    """A sentence on what measuring fidelity will cost."""
+    pairs = f"at most {_count(plan.pairs, 'pair')} of memories, {plan.pair_tokens:,} tokens at most"
+    then = f", and then {pairs}" if plan.pairs else ""
+    return f"fidelity takes {_count(plan.ablations, 'ablation')} more, {plan.tokens:,} tokens{then}"
+
+
 def _text(lines: Iterator[str]) -> str:
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
@@ -56,7 +77,7 @@ def _title(session: Session, what: str, width: int) -> str:
     return fit(f"{title} · {what} · {session.scorer_label} · {metric} divergence in nats", width)
 
 
-def _lines(session: Session, width: int) -> Iterator[str]:
+def _lines(session: Session, fidelity: Fidelity | None, width: int) -> Iterator[str]:
     matrix = session.matrix
     memories, responses = matrix.shape
     yield _title(session, f"{memories} memories x {responses} responses", width)
@@ -71,6 +92,9 @@ def _lines(session: Session, width: int) -> Iterator[str]:
     yield from _strongest(session, width)
     errors = [(matrix.keys[memory], reason) for memory, reason in matrix.errors.items()]
     yield from _reasons("Failed", errors, width)
+    if fidelity is not None:
+        yield ""
+        yield from fidelity_lines(fidelity, width)
     noisy = bool(matrix.within_noise(session.metric).any())
     yield from _ending(session.noise_floor if noisy else None, session.notes, width)
 
@@ -204,6 +228,89 @@ def _strongest(session: Session, width: int) -> Iterator[str]:
         m, r = divmod(int(cell), matrix.shape[1])
         head = f"  {_where(session, r)} {values[m, r]:+8.2f}  "
         yield head + fit(matrix.keys[m], width - cells(head))
+
+
+def _fidelity_sentences(fidelity: Fidelity) -> Iterator[str]:
+    yield _lds(fidelity.lds, fidelity.masks)
+    for top in fidelity.top:
+        yield _top_k(top)
+    yield from _redundancy(fidelity.redundancy)
+    if fidelity.unscored:
+        yield f"Not scored, so their responses are not counted: {', '.join(fidelity.unscored)}."
+    failed: dict[str, list[str]] = {}
+    for name, reason in fidelity.failed:
+        failed.setdefault(reason, []).append(name)
+    for reason, names in failed.items():
+        yield f"Failed: {_count(len(names), 'ablation')} ({', '.join(dict.fromkeys(names))}): {reason}"
+    if not fidelity.exact:
+        yield "The scorer is only approximate: all of these figures hold its noise."
+    spent = fidelity.spent
+    yield f"It took {_count(fidelity.ablations, 'ablation')} and computed {spent.tokens_computed:,} tokens."
+
+
+def _lds(lds: Lds, masks: int) -> str:
+    count = _count(lds.counted, "response")
+    found = "none" if lds.mean is None else f"{lds.mean:.2f}, the mean of {count}"
+    left_out = [
+        f"{number} {why}"
+        for number, why in (
+            (lds.too_few, "with fewer than two memories"),
+            (lds.constant, "that no mask changes by more than noise"),
+            (lds.missing, "without a score"),
+        )
+        if number
+    ]
+    text = f"LDS, predicted with actual log-probability: {found}"
+    text += f"; not counted: {', '.join(left_out)}" if left_out else ""
+    return text + (f"; {lds.masks_missing} of {masks} masks lack a score." if lds.masks_missing else ".")
+
+
+def _top_k(top: TopK) -> str:
+    which = "strongest memory" if top.k == 1 else f"{top.k} strongest"
+    if top.drop is None or top.random is None:
+        why = f"{top.missing} lack a score" if top.missing else "no response sees so many"
+        return f"Drop without the {which}: none, for {why}."
+    missing = f"; {top.missing} lack a score" if top.missing else ""
+    of = f" of {top.eligible}" if top.eligible > top.responses + top.missing else ""
+    mean = f"the mean of {top.responses}{of} response{'s' if top.responses != 1 or of else ''}"
+    return f"Drop without the {which}: {top.drop:.2f}; {top.k} at random: {top.random:.2f} ({mean}{missing})."
+
+
+def _redundancy(redundancy: Redundancy) -> Iterator[str]:
+    total, missing = redundancy.total, redundancy.missing
+    lacking = f" ({_count(missing, 'response')} without a score)" if missing else ""
+    if total.together is None:
+        yield f"All memories left out: none{lacking}."
+    else:
+        yield f"All memories left out: {_joint(total)}{lacking}."
+        hidden = [joint for joint in redundancy.responses if joint.hidden and joint.response is not None]
+        for joint in sorted(hidden, key=lambda joint: -(joint.interaction or 0.0))[:_HIDDEN]:
+            yield f"The rows miss the most of r{(joint.response or 0) + 1}: {_joint(joint)}."
+    if redundancy.pairs is None:
+        yield "Pairs were not tried: the conversation changed meanwhile."
+        return
+    redundant = [pair for pair in redundancy.pairs if pair.redundant]
+    for pair in redundant:
+        yield f"Hide each other: {_pair(pair)}."
+    if not redundant and redundancy.pairs:
+        yield f"None of {_count(len(redundancy.pairs), 'pair')} of memories tried hide each other."
+
+
+def _pair(pair: Pair) -> str:
+    text = f"{' and '.join(pair.keys)}: {_joint(pair.total)}"
+    at = pair.strongest
+    text += f"; at r{at.response + 1} {_joint(at)}" if at is not None and at.response is not None else ""
+    return text + (f"; {_count(pair.missing, 'response')} without a score" if pair.missing else "")
+
+
+def _joint(joint: Joint) -> str:
+    if joint.together is None or joint.apart is None:
+        return "not scored"
+    return f"{joint.together:+.2f}, one by one {joint.apart:+.2f}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _reasons(title: str, reasons: Sequence[tuple[str, str]], width: int) -> Iterator[str]:

@@ -16,15 +16,18 @@ from memscope.wording import seconds_of
 
 if TYPE_CHECKING:
     from memscope.ledger import LedgerEntry
+    from memscope.scoring.fidelity import Fidelity
     from memscope.scoring.modes import IncrementalScore
     from memscope.scoring.session import Session
 
 FAILED_ALL, FAILED_SOME = 1, 3
 _MAX_AGE, _WINDOW, _LAST = "1d", 10, 50
+_MASKS, _FEWEST_MASKS, _MOST_MASKS = 32, 3, 1024
 _OF_MODE = {
     "memory": (),
     "incremental": ("max_age", "window"),
     "training": ("last", "target", "top", "above"),
+    "fidelity": ("masks", "seed"),
 }
 """The modes, and the options that only they take."""
 _OPTIONS = {
@@ -37,13 +40,17 @@ _OPTIONS = {
     "target": "--to",
     "top": "--top",
     "above": "--above",
+    "fidelity": "--fidelity",
+    "masks": "--masks",
+    "seed": "--seed",
 }
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Mode:
-    """What to score; all of the matrix if `name` is None. `max_age` is in seconds, `above` in nats."""
+    """What to score; all of the matrix if `name` is None, and how faithful it is if that is `fidelity`.
+    `max_age` is in seconds, `above` in nats."""
 
     name: str | None = None
     key: str = ""
@@ -53,6 +60,8 @@ class Mode:
     target: Path | None = None
     top: int | None = None
     above: float = 0.0
+    masks: int = _MASKS
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -92,6 +101,15 @@ def mode_options(command: Callable[..., int]) -> Callable[..., int]:
         ),
         click.option("--top", metavar="K", help="Write so many at most (default: all)."),
         click.option("--above", metavar="NATS", help="Write those with more divergence (default: 0)."),
+        click.option(
+            "--fidelity",
+            is_flag=True,
+            help="Also measure how well the matrix predicts, and what it can't see.",
+        ),
+        click.option(
+            "--masks", metavar="N", help=f"Random sets of memories to leave out for that (default: {_MASKS})."
+        ),
+        click.option("--seed", metavar="N", help="What they are drawn with (default: 0)."),
     )
     for option in reversed(options):
         command = option(command)
@@ -122,6 +140,8 @@ def take_mode(options: dict[str, Any]) -> Mode:
         target=Path(given["target"]) if "target" in given else None,
         top=_whole(given, "top"),
         above=_nats(given, "above"),
+        masks=_masks(given),
+        seed=_seed(given),
     )
 
 
@@ -152,7 +172,7 @@ def score_session(session: "Session", mode: Mode, *, fresh: bool) -> Scored:
         return _incremental(session, mode, fresh)
     if mode.name == "training":
         return _training(session, mode, fresh)
-    return _matrix(session, fresh)
+    return _matrix(session, mode, fresh)
 
 
 def read_ledger() -> "list[LedgerEntry]":
@@ -172,20 +192,30 @@ def read_ledger() -> "list[LedgerEntry]":
     return entries
 
 
-def _matrix(session: "Session", fresh: bool) -> Scored:
-    from memscope.export import to_json
-    from memscope.report import report
+def _matrix(session: "Session", mode: Mode, fresh: bool) -> Scored:
+    from memscope.documents import encoded, matrix_document
+    from memscope.report import fidelity_cost, report
+    from memscope.scoring.fidelity import measure_fidelity, plan_fidelity
     from memscope.scoring.matrix import CellState
 
-    async def work() -> None:
+    async def work() -> "Fidelity | None":
         async for _ in session.score(fresh=fresh):
             pass
+        if mode.name != "fidelity" or not session.matrix.count(CellState.SCORED):
+            return None
+        plan = await plan_fidelity(session, masks=mode.masks, seed=mode.seed, fresh=fresh)
+        session.activities.notify(fidelity_cost(plan))
+        return await measure_fidelity(session, plan)
 
-    _prepared(session, work)
+    fidelity = _prepared(session, work)
     scored, failed = session.matrix.count(CellState.SCORED), session.matrix.count(CellState.FAILED)
     if not scored and not failed:
         _nothing(session, "no response follows a memory within the model's context.")
-    return Scored(_status(scored, failed), lambda: to_json(session), lambda width: report(session, width))
+    return Scored(
+        _status(scored, failed + len(fidelity.failed if fidelity else ())),
+        lambda: encoded(matrix_document(session, fidelity=fidelity)),
+        lambda width: report(session, width, fidelity),
+    )
 
 
 def _memory(session: "Session", mode: Mode, fresh: bool) -> Scored:
@@ -309,6 +339,20 @@ def _whole(given: dict[str, str], name: str) -> int | None:
         return None
     if re.fullmatch(r"[1-9][0-9]{0,8}", text) is None:
         raise InputError(f"{_OPTIONS[name]} is {text!r}; it must be a whole number above zero.")
+    return int(text)
+
+
+def _masks(given: dict[str, str]) -> int:
+    masks = _whole(given, "masks") or _MASKS
+    if not _FEWEST_MASKS <= masks <= _MOST_MASKS:
+        raise InputError(f"--masks is {masks:,}; it must be from {_FEWEST_MASKS} to {_MOST_MASKS:,}.")
+    return masks
+
+
+def _seed(given: dict[str, str]) -> int:
+    text = given.get("seed", "0")
+    if re.fullmatch(r"[0-9]{1,9}", text) is None:
+        raise InputError(f"--seed is {text!r}; it must be a whole number such as 0.")
     return int(text)
 
 

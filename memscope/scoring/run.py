@@ -89,13 +89,15 @@ class Run:
             reuse=self._scorer.reuses_prefix,
         )
 
-    def tokens_in_all(self) -> int:
-        """Tokens that scoring everything from the start puts through the model."""
-        responses = len(self.matrix.responses)
+    def tokens_in_all(self, only: NDArray[np.bool_] | None = None) -> int:
+        """Tokens that scoring all cells, or `only` these [rows, R], from the start puts through the model."""
+        cells = np.ones(self.matrix.shape, np.bool_) if only is None else only
+        columns = self._columns(cells)
+        wanted = np.array([r in columns for r in range(len(self.matrix.responses))], np.bool_)
         return self.plan.tokens_to_compute(
-            self.plan.possible(),
-            np.ones(responses, np.bool_),
-            np.full(responses, len(self._repeats())),
+            self.plan.possible() & cells,
+            wanted,
+            wanted * len(self._repeats()),
             reuse=self._scorer.reuses_prefix,
         )
 
@@ -166,7 +168,8 @@ class Run:
                 activity.update(title="scoring")
                 if self.matrix.errors:
                     rows = int(self._only.any(axis=1).sum())
-                    failed = f"{len(self.matrix.errors)} of {rows} memories failed"
+                    what = "memories" if all(len(row) == 1 for row in self.plan.rows) else "ablations"
+                    failed = f"{len(self.matrix.errors)} of {rows} {what} failed"
                     raise RowsFailedError(f"{failed}: {next(iter(self.matrix.errors.values()))}")
         finally:
             self.seconds += time.monotonic() - began
