@@ -41,7 +41,7 @@ def detail(pilot: Pilot[None]) -> str:
 def styles(pilot: Pilot[None]) -> list[tuple[str, Style]]:
     """Every word of the response with its style."""
     lines = (text(pilot).render_line(y) for y in range(text(pilot).size.height))
-    return [(s.text.strip(), s.style) for line in lines for s in line if s.style and s.text.strip()]
+    return [(word, s.style) for line in lines for s in line if s.style for word in s.text.split()]
 
 
 async def test_it_shows_the_response_its_memories_by_divergence_and_the_chosen_memorys_text() -> None:

@@ -2,6 +2,7 @@
 
 from rich.segment import Segment
 from textual.strip import Strip
+from textual.timer import Timer
 
 from memscope.scoring.matrix import CellState
 from memscope.tui.safe import cut, one_line, printable
@@ -11,6 +12,8 @@ from memscope.tui.widgets.memory_rows import largest_value, memory_row
 from memscope.tui.widgets.strips import StripView, strip, text_strips
 from memscope.tui.wording import memory_places, response_text, response_title
 
+_INTERVAL = 0.12
+"""Seconds between two cells that are shown."""
 _START = 2000
 """Characters of a text that are looked at; the panel shows only its start."""
 
@@ -37,11 +40,25 @@ class CellPanel(StripView):
         self._view = view
         self.palette = palette
         self._cell = (0, 0)
+        self._stale = False
+        """Whether another cell is to be shown than the one that is drawn."""
+        self._timer: Timer | None = None
 
     def follow(self, row: int, response: int) -> None:
-        """Show another cell, or the same one anew: a row of the view and a response."""
+        """Show another cell, or the same one anew: a row of the view and a response. The first at once, what
+        follows quickly only at intervals: a key that is held down would send a panel for each step."""
         self._cell = (row, response)
-        self.rebuild()
+        self._stale = True
+        if self._timer is None:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        self._timer = None
+        if self._stale:
+            self._stale = False
+            self.rebuild()
+            if self.is_attached:
+                self._timer = self.set_timer(_INTERVAL, self._catch_up)
 
     def build(self, width: int, height: int) -> list[Strip]:
         """The response's start, as many memories as matter or fit, the memory's text in the rest."""

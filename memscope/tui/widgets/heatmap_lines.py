@@ -19,6 +19,7 @@ from memscope.tui.safe import fit, one_line
 from memscope.tui.theme import Palette
 from memscope.tui.view import MatrixView
 from memscope.tui.widgets.bars import SPARKS, bar, spark_levels
+from memscope.tui.widgets.strips import strip
 from memscope.tui.wording import compact, number
 
 HEADER = 2
@@ -64,6 +65,8 @@ class HeatmapLines:
         self._palette = palette
         self._rows: LRUCache[tuple[object, ...], Strip] = LRUCache(1024)
         self._named: tuple[str, ...] = ()
+        self._keys: tuple[str, ...] = ()
+        self._longest = 0
         self._name_rows()
 
     def _name_rows(self) -> None:
@@ -180,13 +183,13 @@ class HeatmapLines:
             window.response if here else None,
             self._largest_weight,
         )
-        strip = self._rows.get(key)
-        if strip is None:
-            strip = self._rows[key] = self._strip(
+        line = self._rows.get(key)
+        if line is None:
+            line = self._rows[key] = self._strip(
                 [*self._row_header(memory, here, window.width), *self._cells(memory, here, window)],
                 window.width,
             )
-        return strip
+        return line
 
     @property
     def blank(self) -> Style:
@@ -308,7 +311,7 @@ class HeatmapLines:
         ]
 
     def _strip(self, segments: list[Segment], width: int) -> Strip:
-        return Strip(segments).adjust_cell_length(width, self.blank)
+        return strip(segments, width, self.blank)
 
 
 def _runs(codes: NDArray[np.uint8]) -> list[tuple[int, int]]:

@@ -23,14 +23,14 @@ def memory_row(
     name = palette.strong if here else palette.normal if ranked.matters else palette.faint
     mark = ">" if here else " "
     segments = [
-        Segment(mark, palette.accent),
+        Segment(mark, palette.accent if here else palette.faint),
         Segment(f"{ranked.rank or '':>2} ", palette.faint),
         Segment(fit(one_line(view.matrix.keys[ranked.memory]), key_width) + " ", name),
     ]
     colour = palette.positive if ranked.value > 0 else palette.negative
     if bar_width:
         drawn = bar(ranked.value, largest, bar_width) if ranked.matters else ""
-        segments.append(Segment(drawn.ljust(bar_width + 1), colour))
+        segments.append(Segment(drawn.ljust(bar_width + 1), colour if drawn else name))
     if ranked.state is CellState.SCORED:
         segments.append(
             Segment(nats(ranked.value).rjust(_VALUE), colour if ranked.matters else palette.faint)
