@@ -54,8 +54,8 @@ def text_strips(text: str, width: int, style: Style, *, most: int | None = None)
 
 
 def strip(segments: Iterable[Segment], width: int, blank: Style) -> Strip:
-    """Segments cut or filled to exactly `width` cells; neighbours of one style are one, for each segment takes
-    some forty bytes on its way to the terminal."""
+    """Segments cut or filled to exactly `width` cells; neighbours of one style are one, for each segment
+    takes some forty bytes on its way to the terminal."""
     return Strip(segments).adjust_cell_length(width, blank).simplify()
 
 
