@@ -1,6 +1,6 @@
 """The conversation as a tree that folds, and which node stands at which line; knows no widget."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import islice, takewhile
 
@@ -73,8 +73,13 @@ class Transcript:
         """Which memory an entry is as a whole."""
         return self._whole.get(entry)
 
-    def adopt(self) -> None:
-        """Show the conversation as it has become; entries that are the same stay unfolded as they were."""
+    def held_by(self, entry: int) -> Sequence[int]:
+        """The memories that are part of an entry's text."""
+        return self._held.get(entry, ())
+
+    def adopt(self) -> int:
+        """Show the conversation as it has become; entries that are the same stay unfolded as they were. How
+        many these are, at the front."""
         conversation, before = self._view.conversation, self._entries
         entries = self._entries = conversation.entries
         count = len(entries)
@@ -101,6 +106,7 @@ class Transcript:
         self._sizes: NDArray[np.int64] | None = None
         self._forget_texts()
         self.recount()
+        return same
 
     def set_width(self, width: int) -> None:
         """Wrap an entry's text to so many cells."""
@@ -111,7 +117,7 @@ class Transcript:
 
     def recount(self) -> None:
         """Every value, or the metric, may be another one."""
-        self._groups = self._view.groups()
+        self._groups = self._view.groups((slice(None), slice(None)))
         shown, possible = self._groups < _SHOWN, self._groups != Group.UNSCORED
         self._shown = shown.sum(axis=0), shown.sum(axis=1)
         self._possible = possible.sum(axis=0), possible.sum(axis=1)
@@ -379,7 +385,7 @@ class Transcript:
             yield from self._cells(entry, Kind.INFLUENCE, self._view.ranking(response), -1, depth=1)
         if memory is not None:
             yield from self._cells(entry, Kind.EFFECT, self._view.reach(memory), memory, depth=1)
-        for memory in self._held.get(entry, ()):
+        for memory in self.held_by(entry):
             part = Part(Kind.MEMORY, memory)
             is_open = self._is_open(entry, part)
             yield Node(part, is_open=is_open)

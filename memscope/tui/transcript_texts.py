@@ -17,7 +17,7 @@ def role_of(entry: Entry) -> str:
 
 
 def introduction(entry: Entry) -> str:
-    """What stands in front of an entry's text, mostly nothing: its memory's key, its name, how it came here."""
+    """What stands in front of an entry's text, if anything: its memory's key, its name, how it came here."""
     parts = (
         one_line(entry.memory_key or ""),
         one_line(entry.name or ""),
