@@ -49,6 +49,12 @@ class Transcript:
         self._entries: tuple[Entry, ...] = ()
         self._wrapped = lru_cache(512)(self._wrap)
         self._moved = True
+        self._known: NDArray[np.bool_] = np.zeros(0, np.bool_)
+        """Whether `_own` is exact and not a guess."""
+        self._own: NDArray[np.int64] = np.zeros(0, np.int64)
+        """Lines that an entry's own text, thinking and calls take while they are unfolded."""
+        self._sizes: NDArray[np.int64] = np.zeros((0, 2), np.int64)
+        """Characters and line ends of the entries whose height was guessed."""
         self.adopt()
 
     def __len__(self) -> int:
@@ -103,8 +109,8 @@ class Transcript:
                     self._whole[place.entry] = memory
                 elif memory not in self._held.setdefault(place.entry, []):
                     self._held[place.entry].append(memory)
-        self._sizes: NDArray[np.int64] | None = None
-        self._forget_texts()
+        self._sizes = self._sizes[:same]
+        self._forget_texts(same)
         self.recount()
         return same
 
@@ -318,12 +324,13 @@ class Transcript:
         self._blocks.pop(entry, None)
         self._block(entry)
 
-    def _forget_texts(self) -> None:
-        self._wrapped.cache_clear()
-        self._known: NDArray[np.bool_] = np.zeros(len(self), np.bool_)
-        self._own: NDArray[np.int64] = np.ones(len(self), np.int64)
-        """Lines that an entry's own text, thinking and calls take while they are unfolded; a guess unless
-        `_known`."""
+    def _forget_texts(self, first: int = 0) -> None:
+        """Wrap the texts from the entry `first` on anew."""
+        if first < len(self._known):
+            self._wrapped.cache_clear()
+        new = len(self) - first
+        self._known = np.concatenate([self._known[:first], np.zeros(new, np.bool_)])
+        self._own = np.concatenate([self._own[:first], np.ones(new, np.int64)])
 
     def _lay_out(self) -> None:
         """Find the height of every entry."""
@@ -349,9 +356,9 @@ class Transcript:
 
     def _guess(self) -> NDArray[np.int64]:
         """About how many lines each entry's own text takes, thinking and calls included."""
-        if self._sizes is None:
-            sizes = ((len(entry.text), entry.text.count("\n")) for entry in self._entries)
-            self._sizes = np.array([*sizes], np.int64)
+        new = self._entries[len(self._sizes) :]
+        sizes = np.array([(len(entry.text), entry.text.count("\n")) for entry in new], np.int64)
+        self._sizes = np.concatenate([self._sizes, sizes.reshape(-1, 2)])
         return 1 + self._sizes[:, 0] // self._width + self._sizes[:, 1] + self._parts
 
     def _block(self, entry: int) -> Block:

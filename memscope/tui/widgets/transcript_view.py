@@ -341,10 +341,20 @@ class TranscriptView(ScrollView, can_focus=True, inherit_bindings=False):
             lines = self._transcript.lines(self._transcript.move(self._transcript.last, 1 - height), height)
         self._top = lines[0].spot
         self._placing = True
-        self.virtual_size = Size(self._width, self._transcript.height)
+        self._set_height(self._transcript.height)
         self.scroll_to(y=self._transcript.line_of(self._top), animate=False)
         self._placing = False
         self._draw(lines)
+
+    def _set_height(self, height: int) -> None:
+        """Say how many lines there are. A new `virtual_size` lays the screen out and sends every line again,
+        which is needed only if a scrollbar comes or goes."""
+        size = Size(self._width, height)
+        if (height > self.size.height) != self.show_vertical_scrollbar:
+            self.virtual_size = size
+        elif size != self.virtual_size:
+            self.set_reactive(TranscriptView.virtual_size, size)
+            self.vertical_scrollbar.window_virtual_size = height
 
     def _draw(self, lines: list[Line]) -> None:
         """Draw the lines that differ from what is on the screen."""
