@@ -1,4 +1,4 @@
-"""CPU of the Transcript screen by a conversation's size: mount, steps, unfolding, values and entries coming in.
+"""CPU of the Transcript screen by a conversation's size: mount, steps, unfolding, values and entries to come.
 
     python benchmarks/transcript.py [--entries 1000 10000 100000] [--memories 100] [--size 120x36] [--json]
 
