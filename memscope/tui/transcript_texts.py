@@ -21,8 +21,8 @@ def introduction(entry: Entry) -> str:
     parts = (
         one_line(entry.memory_key or ""),
         one_line(entry.name or ""),
-        "kept from the context before" if entry.kept else "",
-        "put in by a program" if entry.injected else "",
+        "(kept)" if entry.kept else "",
+        "(injected)" if entry.injected else "",
     )
     return " · ".join(filter(None, parts))
 

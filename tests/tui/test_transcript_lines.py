@@ -176,7 +176,7 @@ def test_a_rule_says_which_context_and_which_branch_begins() -> None:
     lines = drawn(view, Transcript(view))
     assert lines[0].lstrip().startswith("── context 1 of 2 · branch 2 of 2: [second] try ───")
     assert lines[2].lstrip().startswith("── context 2 of 2: compacted or reset here ───")
-    assert "kept from the context before  Hi" in lines[3]
+    assert "(kept)  Hi" in lines[3]
 
 
 def test_the_cursor_and_what_is_found_are_marked_without_colours() -> None:

@@ -152,7 +152,7 @@ class TranscriptLines:
         words = introduction(self._view.conversation.entries[entry])
         memory = self._transcript.memory_of(entry)
         if memory is None:
-            yield Segment(cut(words, room * 2 // 3) + "  ", palette.strong)
+            yield Segment(cut(words, room * 2 // 3) + "  ", palette.faint)
         else:
             weight = f" ({weight_words(self._view, memory)})  "
             yield Segment(cut(words, max(room // 3, room - len(weight) - 12)), palette.strong)
