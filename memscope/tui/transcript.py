@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.cells import cell_len
 
-from memscope.conversation.model import Entry
+from memscope.conversation.model import Conversation, Entry, Source
+from memscope.scoring.matrix import CellState
+from memscope.tui.transcript_contents import Contents
 from memscope.tui.transcript_nodes import (
     FOLDABLE,
     HEAD,
@@ -22,13 +24,11 @@ from memscope.tui.transcript_nodes import (
     Spot,
 )
 from memscope.tui.transcript_texts import introduction, text_of
-from memscope.tui.view import Group, MatrixView, Ranked
+from memscope.tui.view import MatrixView, Ranked
 from memscope.tui.widgets.strips import wrap
 
 PART_INDENT = 4
 """Cells by which the text of thinking and tool calls stands further to the right than an entry's own."""
-_SHOWN = Group.QUIET
-"""Groups below this one are shown under a response or a memory, the rest behind one node."""
 _BLOCKS = 4096
 """Blocks that are kept at most."""
 
@@ -46,7 +46,7 @@ class Transcript:
         self._width = width
         self._levels: NDArray[np.uint8] = np.zeros(0, np.uint8)
         self._toggled: dict[int, set[Part]] = {}
-        self._entries: tuple[Entry, ...] = ()
+        self._contents = Contents(Conversation((), (), Source("", "", "")))
         self._wrapped = lru_cache(512)(self._wrap)
         self._moved = True
         self._known: NDArray[np.bool_] = np.zeros(0, np.bool_)
@@ -58,7 +58,7 @@ class Transcript:
         self.adopt()
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._contents.entries)
 
     @property
     def height(self) -> int:
@@ -72,43 +72,28 @@ class Transcript:
 
     def response_of(self, entry: int) -> int | None:
         """Which response an entry is."""
-        number = int(self._response[entry])
+        number = int(self._contents.response[entry])
         return None if number < 0 else number
 
     def memory_of(self, entry: int) -> int | None:
         """Which memory an entry is as a whole."""
-        return self._whole.get(entry)
+        return self._contents.whole.get(entry)
 
     def held_by(self, entry: int) -> Sequence[int]:
         """The memories that are part of an entry's text."""
-        return self._held.get(entry, ())
+        return self._contents.held.get(entry, ())
 
     def adopt(self) -> int:
         """Show the conversation as it has become; entries that are the same stay unfolded as they were. How
         many these are, at the front."""
-        conversation, before = self._view.conversation, self._entries
-        entries = self._entries = conversation.entries
-        count = len(entries)
-        same = _common(before, entries)
-        self._response = np.full(count, -1, np.int64)
-        self._response[list(conversation.responses)] = np.arange(len(conversation.responses))
-        levels = np.where(self._response >= 0, Level.MEMORIES, Level.HEAD).astype(np.uint8)
+        before = self._contents.entries
+        self._contents = Contents(self._view.conversation)
+        same = _common(before, self._contents.entries)
+        responses = self._contents.response >= 0
+        levels = np.where(responses, Level.MEMORIES, Level.HEAD).astype(np.uint8)
         levels[:same] = self._levels[:same]
         self._levels = levels
         self._toggled = {entry: parts for entry, parts in self._toggled.items() if entry < same}
-        contexts = np.fromiter((entry.context for entry in entries), np.int64, count)
-        self._rule = np.diff(contexts, prepend=contexts[:1]) != 0
-        if count:
-            self._rule[0] = conversation.contexts > 1 or len(conversation.source.branches) > 1
-        self._parts = np.fromiter((len(e.thinking) + len(e.tool_calls) for e in entries), np.int64, count)
-        self._whole: dict[int, int] = {}
-        self._held: dict[int, list[int]] = {}
-        for memory, found in enumerate(conversation.memories):
-            for place in found.places:
-                if place.span is None:
-                    self._whole[place.entry] = memory
-                elif memory not in self._held.setdefault(place.entry, []):
-                    self._held[place.entry].append(memory)
         self._sizes = self._sizes[:same]
         self._forget_texts(same)
         self.recount()
@@ -123,21 +108,20 @@ class Transcript:
 
     def recount(self) -> None:
         """Every value, or the metric, may be another one."""
-        self._groups = self._view.groups((slice(None), slice(None)))
-        shown, possible = self._groups < _SHOWN, self._groups != Group.UNSCORED
-        self._shown = shown.sum(axis=0), shown.sum(axis=1)
+        self._matters = self._view.matters((slice(None), slice(None)))
+        possible = self._view.matrix.states != CellState.IMPOSSIBLE
+        self._shown = self._matters.sum(axis=0), self._matters.sum(axis=1)
         self._possible = possible.sum(axis=0), possible.sum(axis=1)
         self._lay_out()
 
     def update(self, memories: Iterable[int]) -> None:
         """Take in changed values of these memories."""
         rows = np.fromiter(memories, np.intp)
-        before, after = self._groups[rows] < _SHOWN, self._view.groups((rows, slice(None)))
-        self._groups[rows] = after
-        shown = after < _SHOWN
+        before, after = self._matters[rows], self._view.matters((rows, slice(None)))
+        self._matters[rows] = after
         by_response, by_memory = self._shown
-        by_memory[rows] = shown.sum(axis=1)
-        self._shown = by_response + shown.sum(axis=0) - before.sum(axis=0), by_memory
+        by_memory[rows] = after.sum(axis=1)
+        self._shown = by_response + after.sum(axis=0) - before.sum(axis=0), by_memory
         self._lay_out()
 
     def lines(self, top: Spot, count: int) -> list[Line]:
@@ -340,15 +324,15 @@ class Transcript:
         )
         children = self._children = np.zeros(len(self), np.int64)
         children[list(self.responses)] = by_response
-        for entry, memory in self._whole.items():
+        for entry, memory in self._contents.whole.items():
             children[entry] += by_memory[memory]
-        for entry, memories in self._held.items():
+        for entry, memories in self._contents.held.items():
             children[entry] += len(memories)
         unfolded = self._levels >= Level.TEXT
         unknown = unfolded & ~self._known
         if unknown.any():
             self._own[unknown] = self._guess()[unknown]
-        self._heights = self._rule + np.where(unfolded, self._own, 1)
+        self._heights = self._contents.rule + np.where(unfolded, self._own, 1)
         self._heights += np.where(self._levels >= Level.MEMORIES, children, 0)
         self._moved = True
         for entry in self._toggled:
@@ -356,10 +340,10 @@ class Transcript:
 
     def _guess(self) -> NDArray[np.int64]:
         """About how many lines each entry's own text takes, thinking and calls included."""
-        new = self._entries[len(self._sizes) :]
+        new = self._contents.entries[len(self._sizes) :]
         sizes = np.array([(len(entry.text), entry.text.count("\n")) for entry in new], np.int64)
         self._sizes = np.concatenate([self._sizes, sizes.reshape(-1, 2)])
-        return 1 + self._sizes[:, 0] // self._width + self._sizes[:, 1] + self._parts
+        return 1 + self._sizes[:, 0] // self._width + self._sizes[:, 1] + self._contents.parts
 
     def _block(self, entry: int) -> Block:
         """The block of an entry; from now on its height is exact."""
@@ -377,12 +361,12 @@ class Transcript:
 
     def _nodes(self, entry: int) -> Iterator[Node]:
         """The nodes of an entry that are not folded away."""
-        if self._rule[entry]:
+        if self._contents.rule[entry]:
             yield Node(RULE, depth=0)
         unfolded = bool(self._levels[entry] >= Level.TEXT)
         yield Node(HEAD, self._head_height(entry) if unfolded else 1, depth=0, is_open=unfolded)
         if unfolded:
-            found = self._entries[entry]
+            found = self._contents.entries[entry]
             yield from (self._text_node(entry, Part(Kind.THINKING, n)) for n in range(len(found.thinking)))
             yield from (self._text_node(entry, Part(Kind.CALL, n)) for n in range(len(found.tool_calls)))
         if self._levels[entry] < Level.MEMORIES:
@@ -417,7 +401,7 @@ class Transcript:
 
     def _head_height(self, entry: int) -> int:
         lines = self.text(entry, HEAD)[1]
-        introduced = bool(introduction(self._entries[entry]))
+        introduced = bool(introduction(self._contents.entries[entry]))
         return introduced + (0 if introduced and lines == [(0, 0)] else len(lines))
 
     def _text_node(self, entry: int, part: Part) -> Node:
@@ -429,8 +413,8 @@ class Transcript:
 
     def _has_more(self, entry: int) -> bool:
         """Whether an entry has more to say than its first line."""
-        found = self._entries[entry]
-        if self._parts[entry]:
+        found = self._contents.entries[entry]
+        if self._contents.parts[entry]:
             return True
         said = found.text.strip()
         if introduction(found):
@@ -438,7 +422,7 @@ class Transcript:
         return "\n" in said or len(said) > self._width or cell_len(said) > self._width
 
     def _wrap(self, entry: int, part: Part) -> tuple[str, list[tuple[int, int]]]:
-        text = text_of(self._entries[entry], part)
+        text = text_of(self._contents.entries[entry], part)
         width = self._width if part.kind is Kind.ENTRY else self._width - PART_INDENT
         return text, wrap(text, width)
 

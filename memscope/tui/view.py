@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,14 +23,8 @@ Cells = tuple[int | slice | NDArray[np.intp], int | slice]
 """Some cells of single memories: an index by memory and response."""
 
 
-class Group(IntEnum):
-    """How a cell ranks among those of its row or column."""
-
-    IMPORTANT = 0
-    AGAINST = 1
-    QUIET = 2
-    """Scored, but next to nothing or within the noise."""
-    UNSCORED = 3
+_FOR, _AGAINST, _QUIET, _UNSCORED = range(4)
+"""How cells rank: those that matter by their sign, those that do not, and from here on by their state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,20 +247,13 @@ class MatrixView:
         codes: NDArray[np.uint8] = self.scale.codes(numbers, states, self.extent or 1.0, within, least=0.0)
         return codes
 
-    def groups(self, cells: Cells) -> NDArray[np.uint8]:
-        """How these cells of single memories rank, by `Group`; what is not scored comes after that, by its
-        state."""
-        values, states = self.values[: len(self.matrix.keys)][cells], self.matrix.states[cells]
+    def matters(self, cells: Cells) -> NDArray[np.bool_]:
+        """Which of these cells of single memories are neither next to nothing nor within the noise; what is
+        not scored never matters."""
+        size = np.abs(self.values[: len(self.matrix.keys)][cells])
         noise = np.broadcast_to(self.matrix.noise, self.matrix.shape)[cells]
-        size = np.nan_to_num(np.abs(values))
-        matters = (size > IMPORTANT) & ~(size < NOISE_FACTOR * noise)
-        groups = np.where(matters, np.where(values > 0, Group.IMPORTANT, Group.AGAINST), Group.QUIET)
-        # What has been scored since the last update has no value here yet.
-        states = np.where((states == CellState.SCORED) & np.isnan(values), CellState.RUNNING, states)
-        ranked: NDArray[np.uint8] = np.where(
-            states == CellState.SCORED, groups, Group.UNSCORED + states
-        ).astype(np.uint8)
-        return ranked
+        matters: NDArray[np.bool_] = size > np.fmax(IMPORTANT, NOISE_FACTOR * noise)
+        return matters
 
     def ranking(self, response: int) -> list[Ranked]:
         """Every memory that stands before a response: important ones, largest first, then those that speak
@@ -307,17 +293,24 @@ class MatrixView:
 
     def _ranked(self, line: Cells, cell: Callable[[int], tuple[int, int]]) -> list[Ranked]:
         """The possible cells of a row or a column by rank; `cell` is the one at a place in it."""
-        groups, values = self.groups(line), self.values[: len(self.matrix.keys)][line]
+        values, states = self.values[: len(self.matrix.keys)][line], self.matrix.states[line]
+        # What has been scored since the last update has no value here yet.
+        states = np.where((states == CellState.SCORED) & np.isnan(values), CellState.RUNNING, states)
+        groups = np.select(
+            [states != CellState.SCORED, ~self.matters(line), values < 0],
+            [_UNSCORED + states, _QUIET, _AGAINST],
+            _FOR,
+        )
         order = np.lexsort((-np.nan_to_num(np.abs(values)), groups))
-        order = order[groups[order] != Group.UNSCORED + CellState.IMPOSSIBLE]
+        order = order[groups[order] != _UNSCORED + CellState.IMPOSSIBLE]
         found = zip(order.tolist(), groups[order].tolist(), values[order].tolist(), strict=True)
         return [
             Ranked(
                 *cell(at),
-                CellState.SCORED if group < Group.UNSCORED else CellState(group - Group.UNSCORED),
+                CellState.SCORED if group < _UNSCORED else CellState(group - _UNSCORED),
                 value,
-                group < Group.QUIET,
-                rank if group == Group.IMPORTANT else None,
+                group < _QUIET,
+                rank if group == _FOR else None,
             )
             for rank, (at, group, value) in enumerate(found, 1)
         ]
