@@ -478,5 +478,5 @@ def test_values_that_come_one_by_one_lead_to_the_same_tree_as_all_at_once(scored
         view.update([0])
         transcript.update([0])
     fresh = Transcript(MatrixView(session.conversation, session.matrix, Metric.SIGNED))
+    assert transcript.height == fresh.height  # known before any line comes into sight
     assert [line.spot for line in everything(transcript)] == [line.spot for line in everything(fresh)]
-    assert transcript.height == fresh.height
