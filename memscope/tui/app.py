@@ -26,6 +26,7 @@ from memscope.tui.screens.matrix import MatrixScreen
 from memscope.tui.screens.runs import RunsScreen
 from memscope.tui.screens.sessions import SessionsScreen
 from memscope.tui.screens.training import TrainingScreen
+from memscope.tui.screens.transcript import TranscriptScreen
 from memscope.tui.theme import DARK, LIGHT, palette
 from memscope.tui.workers import SessionWorkers
 
@@ -40,6 +41,7 @@ _SESSIONS = "sessions"
 """The mode of the list of sessions."""
 _MODES: dict[str, type[SessionScreen[None]]] = {
     "matrix": MatrixScreen,
+    "transcript": TranscriptScreen,
     "training": TrainingScreen,
     "runs": RunsScreen,
 }
@@ -67,6 +69,7 @@ class MemscopeApp(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("1", "mode('sessions')", "Sessions", id="screen.sessions", tooltip="The sessions here"),
         Binding("2", "mode('matrix')", "Matrix", id="screen.matrix", tooltip="Memories by responses"),
+        Binding("3", "mode('transcript')", "Transcript", id="screen.transcript", tooltip="The conversation"),
         Binding("4", "mode('training')", "Training", id="screen.training", tooltip="What to train on"),
         Binding("5", "mode('runs')", "Runs", id="screen.runs", tooltip="Past scorings, compared"),
         Binding("q", "quit", "Quit", id="app.quit", tooltip="Leave memscope; what is scored stays"),

@@ -1,6 +1,6 @@
 """What the screens draw of a matrix: rows and columns in order, sums, range, and the codes of cells."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,12 +19,21 @@ Members = tuple[int, ...]
 """Memories that are left out together, by their indexes, rising."""
 
 
+Cells = tuple[int | slice | NDArray[np.intp], int | slice]
+"""Some cells of single memories: an index by memory and response."""
+
+
+_FOR, _AGAINST, _QUIET, _UNSCORED = range(4)
+"""How cells rank: those that matter by their sign, those that do not, and from here on by their state."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A memory in one response's column; `value` in nats, NaN if not scored. It `matters` if that is neither
-    next to nothing nor within the noise; important ones have a `rank` from 1."""
+    """A cell in its response's column or its memory's row; `value` in nats, NaN if not scored. It `matters`
+    if that is neither next to nothing nor within the noise; important ones have a `rank` from 1."""
 
     memory: int
+    response: int
     state: CellState
     value: float
     matters: bool
@@ -238,34 +247,22 @@ class MatrixView:
         codes: NDArray[np.uint8] = self.scale.codes(numbers, states, self.extent or 1.0, within, least=0.0)
         return codes
 
+    def matters(self, cells: Cells) -> NDArray[np.bool_]:
+        """Which of these cells of single memories are neither next to nothing nor within the noise; what is
+        not scored never matters."""
+        size = np.abs(self.values[: len(self.matrix.keys)][cells])
+        noise = np.broadcast_to(self.matrix.noise, self.matrix.shape)[cells]
+        matters: NDArray[np.bool_] = size > np.fmax(IMPORTANT, NOISE_FACTOR * noise)
+        return matters
+
     def ranking(self, response: int) -> list[Ranked]:
         """Every memory that stands before a response: important ones, largest first, then those that speak
         against it, strongest first, then the rest by size, then what is not scored."""
-        values = self.values[: len(self.matrix.keys), response]
-        states = self.matrix.states[:, response]
-        size = np.nan_to_num(np.abs(values))
-        matters = (size > IMPORTANT) & ~(size < NOISE_FACTOR * self.matrix.noise[response])
-        group = np.select(
-            [states != CellState.SCORED, matters & (values > 0), matters],
-            [3 + states.astype(np.int64), 0, 1],
-            2,
-        )
-        rows = np.lexsort((-size, group))
-        ranked, rank = [], 0
-        for memory in rows.tolist():
-            if states[memory] == CellState.IMPOSSIBLE:
-                continue
-            rank += group[memory] == 0
-            ranked.append(
-                Ranked(
-                    memory,
-                    CellState(int(states[memory])),
-                    float(values[memory]),
-                    bool(matters[memory]),
-                    int(rank) if group[memory] == 0 else None,
-                )
-            )
-        return ranked
+        return self._ranked((slice(None), response), lambda memory: (memory, response))
+
+    def reach(self, memory: int) -> list[Ranked]:
+        """Every response that a memory stands before, ordered as in a `ranking`."""
+        return self._ranked((memory, slice(None)), lambda response: (memory, response))
 
     def place_in_column(self, row: int, response: int) -> tuple[int, int]:
         """(place by value, how many) among the scored cells of single memories in a response's column."""
@@ -293,6 +290,30 @@ class MatrixView:
         best = int(np.nanargmax(flat)) if step > 0 else len(flat) - 1 - int(np.nanargmin(flat[::-1]))
         row, response = divmod(best, len(columns))
         return int(self.order[row]), response
+
+    def _ranked(self, line: Cells, cell: Callable[[int], tuple[int, int]]) -> list[Ranked]:
+        """The possible cells of a row or a column by rank; `cell` is the one at a place in it."""
+        values, states = self.values[: len(self.matrix.keys)][line], self.matrix.states[line]
+        # What has been scored since the last update has no value here yet.
+        states = np.where((states == CellState.SCORED) & np.isnan(values), CellState.RUNNING, states)
+        groups = np.select(
+            [states != CellState.SCORED, ~self.matters(line), values < 0],
+            [_UNSCORED + states, _QUIET, _AGAINST],
+            _FOR,
+        )
+        order = np.lexsort((-np.nan_to_num(np.abs(values)), groups))
+        order = order[groups[order] != _UNSCORED + CellState.IMPOSSIBLE]
+        found = zip(order.tolist(), groups[order].tolist(), values[order].tolist(), strict=True)
+        return [
+            Ranked(
+                *cell(at),
+                CellState.SCORED if group < _UNSCORED else CellState(group - _UNSCORED),
+                value,
+                group < _QUIET,
+                rank if group == _FOR else None,
+            )
+            for rank, (at, group, value) in enumerate(found, 1)
+        ]
 
     def _names(self, members: Members) -> list[str]:
         return [self.matrix.keys[memory] for memory in members]

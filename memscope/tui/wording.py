@@ -26,6 +26,8 @@ NO_RESPONSES = """This conversation has no responses yet.
 memscope scores what the agent said: add at least one message with the role "assistant" that says or calls \
 something outside its <think> text."""
 
+NO_ENTRIES = "This conversation has no entries yet; what is said shows here."
+
 _LATE = "this memory enters after the response"
 _APART = "memory and response do not fit one window of the model's context"
 _ELSEWHERE = "this memory stands in another context: the conversation was compacted or reset in between"
@@ -147,6 +149,21 @@ def response_title(view: MatrixView, response: int) -> str:
     tokens = int(matrix.tokens[response])
     counted = f" · {tokens:,} tokens" if tokens else ""
     return f"r{response + 1} · entry {matrix.responses[response]}{counted}"
+
+
+def weight_words(view: MatrixView, memory: int) -> str:
+    """`weight 41.2`, and if it may still grow why; else why the memory has none."""
+    weight, state = float(view.weights[memory]), view.row_state(memory)
+    unscored = {
+        CellState.PENDING: "not scored",
+        CellState.RUNNING: "being scored",
+        CellState.FAILED: "failed",
+        CellState.IMPOSSIBLE: "no response after it",
+    }
+    if np.isnan(weight):
+        return unscored.get(state, "being scored")
+    so_far = {CellState.PENDING: " so far", CellState.RUNNING: " so far", CellState.FAILED: ", some failed"}
+    return f"weight {compact(weight)}{so_far.get(state, '')}"
 
 
 def memory_places(conversation: Conversation, memory: int) -> str:

@@ -64,9 +64,7 @@ class HeatmapLines:
         self._view = view
         self._palette = palette
         self._rows: LRUCache[tuple[object, ...], Strip] = LRUCache(1024)
-        self._named: tuple[str, ...] = ()
-        self._keys: tuple[str, ...] = ()
-        self._longest = 0
+        self._named: tuple[str, ...] | None = None
         self._name_rows()
 
     def _name_rows(self) -> None:
