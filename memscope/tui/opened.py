@@ -12,6 +12,7 @@ from memscope.conversation.follow import Follower
 from memscope.conversation.model import Conversation
 from memscope.scoring.matrix import CellState, ScoreMatrix
 from memscope.tui.following import Following
+from memscope.tui.measurement import Measurement
 from memscope.tui.safe import one_line
 from memscope.tui.sets import Sets
 from memscope.tui.view import MatrixView, Members
@@ -41,6 +42,7 @@ class Opened:
         self.view = MatrixView(session.conversation, session.matrix, session.metric)
         self.work = SessionWorkers(app, session)
         self.sets = Sets(app, session, self._plan)
+        self.measurement = Measurement(app, session)
         self._together: list[Members] = []
         """The sets that have a row in the matrix."""
         self.following = None if follower is None else Following(app, follower)
@@ -55,12 +57,12 @@ class Opened:
     @property
     def scoring(self) -> bool:
         """Whether anything is being scored."""
-        return self.work.scoring or self.sets.scoring
+        return self.work.scoring or self.sets.scoring or self.measurement.running
 
     @property
     def busy(self) -> bool:
         """Whether anything is being prepared or scored."""
-        return self.work.busy or self.sets.scoring
+        return self.work.busy or self.sets.scoring or self.measurement.running
 
     @property
     def missing(self) -> int:
@@ -138,6 +140,7 @@ class Opened:
         """Draw the session's matrix, which may be another one."""
         self.view.adopt(self.session.conversation, self.session.matrix)
         self._show_together()
+        self.measurement.forget()
 
     def leave_out_together(self, members: Members) -> None:
         """Score these memories left out together, in a row of their own."""
@@ -187,6 +190,7 @@ class Opened:
     def score(self, *, fresh: bool = False, only: Choice | None = None) -> None:
         """Score what is missing, or everything again, of all cells or those that `only` chooses."""
         self.fail("")
+        self.measurement.stop()
         self.work.score(fresh=fresh, only=only)
 
     def score_missing(self) -> None:
@@ -208,6 +212,7 @@ class Opened:
         """Stop scoring; what is done stays."""
         self.work.stop()
         self.sets.stop()
+        self.measurement.stop()
 
     def notify(self, text: str) -> None:
         """Say something in the activity bar for a while."""
@@ -222,6 +227,7 @@ class Opened:
         if self.following is not None:
             self.following.stop()
         self.sets.stop()
+        self.measurement.stop()
         self.work.close()
 
     def _plan(self) -> None:

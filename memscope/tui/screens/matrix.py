@@ -14,6 +14,7 @@ from textual.widgets import Footer, Static
 
 from memscope.scoring.matrix import ScoreMatrix
 from memscope.tui.safe import one_line
+from memscope.tui.screens.fidelity import FidelityScreen
 from memscope.tui.screens.heatmap import HeatmapScreen
 from memscope.tui.screens.response import ResponseScreen
 from memscope.tui.theme import Palette
@@ -58,6 +59,14 @@ class MatrixScreen(HeatmapScreen):
             "Together",
             id="matrix.leave_out",
             tooltip="Score the marked memories left out together, in a row of their own",
+        ),
+        Binding(
+            "i",
+            "fidelity",
+            "Fidelity",
+            id="matrix.fidelity",
+            show=False,
+            tooltip="How far this matrix can be trusted: LDS, top-k drop, redundancy",
         ),
         Binding(
             "w", "score_row", "Row", id="matrix.score_row", show=False, tooltip="Score this memory again"
@@ -150,6 +159,8 @@ class MatrixScreen(HeatmapScreen):
         if f"action_{action}" in MatrixScreen.__dict__:
             if action == "leave_out" and len(self.view.marked_memories) < 2:
                 return False
+            if action == "fidelity" and not (self.opened.exportable and not self.opened.work.scoring):
+                return False
             ready = self.opened.work.ready or action == "mark"
             return ready and self.heatmap.check_action(action, ())
         return super().check_action(action, parameters)
@@ -173,6 +184,10 @@ class MatrixScreen(HeatmapScreen):
         self._arrange(lambda: self.opened.leave_out_together(members))
         self.heatmap.move_to(int(self.view.order[len(self.view.sets) - 1]), self.heatmap.response)
         self.memscope.show_state()
+
+    def action_fidelity(self) -> None:
+        """Show how far the matrix can be trusted, or what finding that out costs."""
+        self.app.push_screen(FidelityScreen(self.opened))
 
     def action_score_row(self) -> None:
         """Score the row's memory again, or the set."""
