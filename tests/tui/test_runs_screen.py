@@ -132,7 +132,7 @@ async def test_runs_stand_newest_first_and_the_one_under_the_cursor_is_told_in_f
         failed = runs_of(pilot)[1]
         assert f"{failed.scored} of 5 cells scored · {failed.failed} failed" in drawn
         await press(pilot, "k", "G", "g", "end", "home", "pagedown", "pageup")
-        assert pilot.app.screen.query_one(RunList).run == runs_of(pilot)[0]
+        assert pilot.app.screen.query_one(RunList).item == runs_of(pilot)[0]
 
 
 async def test_enter_opens_a_run_as_it_was_and_nothing_is_scored_there(cache: Path) -> None:
@@ -344,7 +344,7 @@ async def test_a_click_moves_and_a_second_one_opens(cache: Path) -> None:
     async with the_runs() as pilot:
         await pilot.click(RunList, offset=(10, 2))
         await settled(pilot)
-        assert pilot.app.screen.query_one(RunList).line == 1
+        assert pilot.app.screen.query_one(RunList).item == runs_of(pilot)[1]
         await pilot.click(RunList, offset=(10, 1), times=2)
         await settled(pilot)
         assert isinstance(pilot.app.screen, PastRunScreen)

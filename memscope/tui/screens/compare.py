@@ -114,11 +114,11 @@ class CompareScreen(PastScreen):
         """A cell of both runs in words."""
         return words.difference_sentence(self._compared.found, row, response, self.key_width)
 
-    def on_line_list_moved(self) -> None:
+    def on_row_list_moved(self) -> None:
         """The heatmap's cursor goes with the list's."""
         self._to_listed()
 
-    def on_line_list_chosen(self) -> None:
+    def on_row_list_chosen(self) -> None:
         """From the list to the heatmap."""
         self._to_listed()
         self._show_list(False)

@@ -114,15 +114,15 @@ class RunsScreen(SessionScreen[None]):
         """Say what can be done when nothing is going on, or what went wrong."""
         self.bar.say(self.opened.problem or self.opened.idle)
 
-    def on_line_list_moved(self) -> None:
+    def on_row_list_moved(self) -> None:
         """Tell of another run; a press that was to be confirmed is forgotten."""
         self._list.doomed = None
         self._problem = ""
         self._show()
 
-    def on_line_list_chosen(self) -> None:
+    def on_row_list_chosen(self) -> None:
         """Open the run under the cursor as it was."""
-        run = self._list.run
+        run = self._list.item
 
         async def show() -> None:
             if run is not None:
@@ -142,7 +142,7 @@ class RunsScreen(SessionScreen[None]):
             case "compare":
                 return self._list.pair is not None
             case "delete":
-                return self._list.run is not None
+                return self._list.item is not None
             case "let_go":
                 marked = self._list.marked is not None or self._list.doomed is not None
                 return marked or self.bar.failures
@@ -162,7 +162,7 @@ class RunsScreen(SessionScreen[None]):
 
     def action_delete(self) -> None:
         """Delete the run under the cursor, if this is the second press."""
-        run = self._list.run
+        run = self._list.item
         if run is None:
             return
         if self._list.doomed != run.id:
@@ -219,7 +219,7 @@ class RunsScreen(SessionScreen[None]):
     def _show(self) -> None:
         if not self.is_attached:
             return
-        runs, run = self._list.runs, self._list.run
+        runs, run = self._list.runs, self._list.item
         count = f"{len(runs):,} run{'' if len(runs) == 1 else 's'}, newest first" if self._loaded else "runs"
         title = one_line(self.opened.session.conversation.source.title)
         self.query_one("#title", Line).say(
@@ -243,7 +243,7 @@ class RunsScreen(SessionScreen[None]):
         self.refresh_bindings()
 
     def _confirmation(self) -> str:
-        run = self._list.run
+        run = self._list.item
         if run is not None and run.id == self._list.doomed:
             return f"D again deletes the run of {words.when(run)}; esc keeps it"
         marked = next((run for run in self._list.runs if run.id == self._list.marked), None)

@@ -16,6 +16,7 @@ from textual.timer import Timer
 from textual.widgets import Footer, Input, Static
 from textual.worker import Worker, WorkerState
 
+from memscope.session_rows import Row
 from memscope.tui import browsing
 from memscope.tui.browsing import Browsing
 from memscope.tui.safe import one_line
@@ -102,6 +103,8 @@ class SessionsScreen(Screen[None]):
         self._searched = ""
         """What texts were last searched for."""
         self._quiet: Timer | None = None
+        self._row: Row | None = None
+        """What was under the cursor when that was shown last."""
 
     def compose(self) -> ComposeResult:
         """A head, the search line, list and preview, activities."""
@@ -207,10 +210,7 @@ class SessionsScreen(Screen[None]):
 
     def on_row_list_moved(self) -> None:
         """Preview another session once the cursor rests."""
-        row = self._list.item
-        self.query_one(SessionPreview).show_row(row)
-        self.refresh_bindings()
-        self._later()
+        self._follow()
 
     def on_row_list_chosen(self) -> None:
         """Open the session under the cursor."""
@@ -298,7 +298,17 @@ class SessionsScreen(Screen[None]):
         self.query_one("#notes", Line).display = bool(said)
         self.query_one("#notes", Line).say(said)
         self._list.show()
+        self._follow()
         self.query_one(ActivityBar).wake()
+
+    def _follow(self) -> None:
+        """If the cursor is on another session, or more is known of it, show that, and the rest later."""
+        row = self._list.item
+        if row is not self._row:
+            self._row = row
+            self.query_one(SessionPreview).show_row(row)
+            self.refresh_bindings()
+            self._later()
 
     def _tick(self) -> None:
         self._list.now = time.time()

@@ -153,7 +153,6 @@ class TrainingScreen(SessionScreen[None]):
             self.query_one(shown).display = not said
         (page if said else self._list).focus()
         self.show_all(palette)
-        self._read_example()
 
     def show_state(self) -> None:
         """Say what this is, what scoring costs, or what went wrong."""
@@ -170,12 +169,7 @@ class TrainingScreen(SessionScreen[None]):
 
     def on_row_list_moved(self) -> None:
         """The sentence and the example follow the cursor."""
-        item = self._list.item
-        if item is not None and self._list.is_placed:
-            self._seen = item.response
-            self.opened.cell = self.opened.cell[0], item.response
-        self._show_sentence()
-        self._read_example()
+        self._follow()
 
     def on_row_list_chosen(self) -> None:
         """Show the response under the cursor in the matrix."""
@@ -295,8 +289,17 @@ class TrainingScreen(SessionScreen[None]):
         self._list.show()
         self._show_title()
         self._show_intro()
-        self._show_sentence()
+        self._follow()
         self.refresh_bindings()
+
+    def _follow(self) -> None:
+        """Show what is under the cursor; once that was put there, it is the session's too."""
+        item = self._list.item
+        if item is not None and self._list.is_placed:
+            self._seen = item.response
+            self.opened.cell = self.opened.cell[0], item.response
+        self._show_sentence()
+        self._read_example()
 
     def _show_title(self) -> None:
         shown, count = len(self._candidates.shown), len(self._candidates.all)

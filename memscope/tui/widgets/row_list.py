@@ -8,7 +8,7 @@ from typing import ClassVar, Generic, TypeVar
 from rich.segment import Segment
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
@@ -47,7 +47,7 @@ class RowList(ScrollView, Generic[Item], can_focus=True, inherit_bindings=False)
 
     @dataclass
     class Moved(Message):
-        """The cursor is on another item, or on none, or more is known of it."""
+        """The cursor was moved to another item, or something about its item was changed by a key."""
 
     @dataclass
     class Chosen(Message):
@@ -59,8 +59,6 @@ class RowList(ScrollView, Generic[Item], can_focus=True, inherit_bindings=False)
         self._line = 0
         self._at: Hashable | None = None
         """What the cursor stays on; None until it is moved."""
-        self._told: Item | None = None
-        """The item under the cursor when that was told last."""
 
     @property
     @abstractmethod
@@ -73,7 +71,7 @@ class RowList(ScrollView, Generic[Item], can_focus=True, inherit_bindings=False)
 
     @abstractmethod
     def header(self, width: int) -> str:
-        """The line above the items, of `width` cells."""
+        """What the line above the items says in `width` cells."""
 
     @abstractmethod
     def drawn(self, item: Item, width: int, *, here: bool) -> Strip:
@@ -113,7 +111,6 @@ class RowList(ScrollView, Generic[Item], can_focus=True, inherit_bindings=False)
             self._line = 0
         self._into_sight()
         self.refresh()
-        self._tell()
 
     def to_top(self) -> None:
         """Put the cursor on the first item, where it stays."""
@@ -125,6 +122,10 @@ class RowList(ScrollView, Generic[Item], can_focus=True, inherit_bindings=False)
         line = next((n for n, item in enumerate(self.items) if self.identity(item) == identity), None)
         if line is not None:
             self._go(line)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Nothing to do where nothing is listed."""
+        return bool(self.items)
 
     def action_move(self, down: int) -> None:
         """Move the cursor by so many items, as far as there are any."""
@@ -152,6 +153,10 @@ class RowList(ScrollView, Generic[Item], can_focus=True, inherit_bindings=False)
         """Keep the cursor in sight."""
         self._into_sight()
 
+    def watch_show_vertical_scrollbar(self) -> None:
+        """A scrollbar that comes or goes changes the width, without a resize."""
+        self.refresh()
+
     def render_line(self, y: int) -> Strip:
         """The header, then an item a line."""
         width = inner_size(self).width
@@ -171,17 +176,16 @@ class RowList(ScrollView, Generic[Item], can_focus=True, inherit_bindings=False)
         return inner_size(self).height - 1
 
     def _go(self, line: int) -> None:
-        self._line = line
+        """Put the cursor on this line, of which there must be an item."""
         self._at = self.identity(self.items[line])
+        if line == self._line:
+            return
+        before, self._line = self._line, line
+        top = self.scroll_offset.y
         self._into_sight()
-        self.refresh()
-        self._tell()
-
-    def _tell(self) -> None:
-        """Say if the cursor is on another item, or more is known of it."""
-        if self.item is not self._told:
-            self._told = self.item
-            self.post_message(self.Moved())
+        if self.scroll_offset.y == top:
+            self.refresh(*(Region(0, 1 + each - top, self.size.width, 1) for each in (before, line)))
+        self.post_message(self.Moved())
 
     def _into_sight(self) -> None:
         height = max(1, self._height)

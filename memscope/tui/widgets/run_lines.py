@@ -42,10 +42,9 @@ _COLUMNS = (
 )
 
 
-def run_header(width: int, palette: Palette) -> Strip:
+def run_header(width: int) -> str:
     """What the columns of a list of `width` cells are."""
-    names = {column.name: column.name for column in _COLUMNS}
-    return strip([Segment(_line("when", "model", names, width), palette.faint)], width, palette.normal)
+    return _line("when", "model", {column.name: column.name for column in _COLUMNS}, width)
 
 
 def run_line(

@@ -9,11 +9,11 @@ from textual.strip import Strip
 
 from memscope.scoring.runs import RunInfo
 from memscope.tui.theme import Palette
-from memscope.tui.widgets.line_list import LineList
+from memscope.tui.widgets.row_list import RowList
 from memscope.tui.widgets.run_lines import run_header, run_line
 
 
-class RunList(LineList):
+class RunList(RowList[RunInfo]):
     """Runs of one session."""
 
     HELP = "Every scoring of this session; Enter opens one as it was."
@@ -35,29 +35,29 @@ class RunList(LineList):
         """The id of the run that the next press deletes."""
 
     @property
-    def run(self) -> RunInfo | None:
-        """The run under the cursor."""
-        return self.runs[self.line] if self.runs else None
+    def items(self) -> Sequence[RunInfo]:
+        """The runs."""
+        return self.runs
 
     @property
     def pair(self) -> tuple[RunInfo, RunInfo] | None:
         """The two runs to compare: the marked one, or else the one before, with that under the cursor."""
-        if self.run is None:
+        run = self.item
+        if run is None:
             return None
-        other = next((run for run in self.runs if run.id == self.marked), None)
-        if (other is None or other is self.run) and self.line + 1 < len(self.runs):
-            other = self.runs[self.line + 1]
-        return None if other is None or other is self.run else (other, self.run)
+        other = next((each for each in self.runs if each.id == self.marked), None)
+        if other is None or other is run:
+            other = next(iter(self.runs[self._line + 1 :]), None)
+        return None if other is None else (other, run)
 
     def show_runs(self, runs: Sequence[RunInfo]) -> None:
         """Show these; a cursor that was moved off the newest run stays on its own."""
-        at = None if self.run is None or self.line == 0 else self.run.id
-        line = next((line for line, run in enumerate(runs) if run.id == at), self.line if at else 0)
+        self._at = None if self.item is None or self._line == 0 else self.item.id
         ids = {run.id for run in runs}
         self.runs, self.now = runs, time.time()
         self.marked = self.marked if self.marked in ids else None
         self.doomed = None
-        self.show(line)
+        self.show()
 
     def let_go(self) -> None:
         """Spare the run that is to be deleted; if there is none, mark none any more."""
@@ -68,29 +68,27 @@ class RunList(LineList):
 
     def action_mark(self) -> None:
         """Mark the run under the cursor, or no more."""
-        if self.run is not None:
-            self.marked = None if self.run.id == self.marked else self.run.id
+        if self.item is not None:
+            self.marked = None if self.item.id == self.marked else self.item.id
             self.refresh()
-            self.post_message(self.Moved(self))
+            self.post_message(self.Moved())
 
-    @property
-    def count(self) -> int:
-        """How many runs there are."""
-        return len(self.runs)
+    def identity(self, item: RunInfo) -> int:
+        """The run's id."""
+        return item.id
 
-    def header(self, width: int) -> Strip:
+    def header(self, width: int) -> str:
         """The columns."""
-        return run_header(width, self.palette)
+        return run_header(width)
 
-    def item(self, line: int, width: int, *, here: bool) -> Strip:
-        """One run."""
-        run = self.runs[line]
+    def drawn(self, item: RunInfo, width: int, *, here: bool) -> Strip:
+        """A run."""
         return run_line(
-            run,
+            item,
             self.now,
             width,
             self.palette,
             here=here,
-            marked=run.id == self.marked,
-            doomed=run.id == self.doomed,
+            marked=item.id == self.marked,
+            doomed=item.id == self.doomed,
         )
