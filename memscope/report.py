@@ -13,7 +13,7 @@ from memscope.scoring.matrix import NOISE_FACTOR, CellState
 from memscope.scoring.modes import IncrementalScore, MemoryScore, Outcome, Training
 from memscope.scoring.session import Session
 from memscope.text import cells, fit, one_line
-from memscope.wording import age
+from memscope.wording import age, counted
 
 _LEAST_WIDTH = 60
 _STRONGEST = 10
@@ -63,9 +63,9 @@ def fidelity_lines(fidelity: Fidelity, width: int) -> list[str]:
 
 def fidelity_cost(plan: FidelityPlan) -> str:
     """A sentence on what measuring fidelity will cost."""
-    pairs = f"at most {_count(plan.pairs, 'pair')} of memories, {plan.pair_tokens:,} tokens at most"
+    pairs = f"at most {counted(plan.pairs, 'pair')} of memories, {plan.pair_tokens:,} tokens at most"
     then = f", and then {pairs}" if plan.pairs else ""
-    return f"fidelity takes {_count(plan.ablations, 'ablation')} more, {plan.tokens:,} tokens{then}"
+    return f"fidelity takes {counted(plan.ablations, 'ablation')} more, {plan.tokens:,} tokens{then}"
 
 
 def _text(lines: Iterator[str]) -> str:
@@ -241,15 +241,15 @@ def _fidelity_sentences(fidelity: Fidelity) -> Iterator[str]:
     for name, reason in fidelity.failed:
         failed.setdefault(reason, []).append(name)
     for reason, names in failed.items():
-        yield f"Failed: {_count(len(names), 'ablation')} ({', '.join(dict.fromkeys(names))}): {reason}"
+        yield f"Failed: {counted(len(names), 'ablation')} ({', '.join(dict.fromkeys(names))}): {reason}"
     if not fidelity.exact:
         yield "The scorer is only approximate: all of these figures hold its noise."
     spent = fidelity.spent
-    yield f"It took {_count(fidelity.ablations, 'ablation')} and computed {spent.tokens_computed:,} tokens."
+    yield f"It took {counted(fidelity.ablations, 'ablation')} and computed {spent.tokens_computed:,} tokens."
 
 
 def _lds(lds: Lds, masks: int) -> str:
-    count = _count(lds.counted, "response")
+    count = counted(lds.counted, "response")
     found = "none" if lds.mean is None else f"{lds.mean:.2f}, the mean of {count}"
     left_out = [
         f"{number} {why}"
@@ -278,7 +278,7 @@ def _top_k(top: TopK) -> str:
 
 def _redundancy(redundancy: Redundancy) -> Iterator[str]:
     total, missing = redundancy.total, redundancy.missing
-    lacking = f" ({_count(missing, 'response')} without a score)" if missing else ""
+    lacking = f" ({counted(missing, 'response')} without a score)" if missing else ""
     if total.together is None:
         yield f"All memories left out: none{lacking}."
     else:
@@ -293,24 +293,20 @@ def _redundancy(redundancy: Redundancy) -> Iterator[str]:
     for pair in redundant:
         yield f"Hide each other: {_pair(pair)}."
     if not redundant and redundancy.pairs:
-        yield f"None of {_count(len(redundancy.pairs), 'pair')} of memories tried hide each other."
+        yield f"None of {counted(len(redundancy.pairs), 'pair')} of memories tried hide each other."
 
 
 def _pair(pair: Pair) -> str:
     text = f"{' and '.join(pair.keys)}: {_joint(pair.total)}"
     at = pair.strongest
     text += f"; at r{at.response + 1} {_joint(at)}" if at is not None and at.response is not None else ""
-    return text + (f"; {_count(pair.missing, 'response')} without a score" if pair.missing else "")
+    return text + (f"; {counted(pair.missing, 'response')} without a score" if pair.missing else "")
 
 
 def _joint(joint: Joint) -> str:
     if joint.together is None or joint.apart is None:
         return "not scored"
     return f"{joint.together:+.2f}, one by one {joint.apart:+.2f}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _reasons(title: str, reasons: Sequence[tuple[str, str]], width: int) -> Iterator[str]:

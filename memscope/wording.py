@@ -18,6 +18,11 @@ def amount(value: float, unit: str = "") -> str:
     return f"{value:.0f} B"
 
 
+def counted(number: int, what: str) -> str:
+    """`1 run`, `2,000 runs`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """`12 s`, `3 min 5 s`, `2 h 10 min`."""
     whole = math.ceil(seconds)

@@ -17,6 +17,7 @@ from memscope.tui.safe import one_line
 from memscope.tui.sets import Sets
 from memscope.tui.view import MatrixView, Members
 from memscope.tui.workers import Choice, SessionWorkers
+from memscope.wording import counted
 
 if TYPE_CHECKING:
     from memscope.scoring.session import Session
@@ -108,7 +109,7 @@ class Opened:
             return "r tries again" if self._problem else ""
         if not self.missing:
             return "all cells scored"
-        cells = f"r scores {self.missing:,} cell{'' if self.missing == 1 else 's'}"
+        cells = f"r scores {counted(self.missing, 'cell')}"
         return f"{cells}: {self.work.tokens_missing:,} tokens" if self.session.is_planned else cells
 
     @property

@@ -11,7 +11,7 @@ from memscope.tui.past_runs import Laid
 from memscope.tui.safe import cut, one_line
 from memscope.tui.view import MatrixView
 from memscope.tui.wording import cell_sentence, nats, noise_phrase
-from memscope.wording import age, duration
+from memscope.wording import age, counted, duration
 
 NO_RUNS = """No scoring of this conversation is kept yet.
 
@@ -68,7 +68,7 @@ def facts(run: RunInfo, now: float) -> str:
         f"{run.missing:,} not scored" if run.missing else "",
         f"{run.tokens_computed:,} tokens computed, the whole matrix takes {run.tokens_needed:,}",
         f"{run.cells_from_cache:,} cells from the cache",
-        f"{run.requests:,} request{'' if run.requests == 1 else 's'}",
+        counted(run.requests, "request"),
         scorer(run),
         f"{run.metric} divergence",
         f"{run.memories:,} memories x {run.responses:,} responses",
@@ -80,7 +80,7 @@ def facts(run: RunInfo, now: float) -> str:
 
 def changed_since(laid: Laid) -> str:
     """What of a past matrix is no longer in the conversation, and what has come since; empty if nothing."""
-    gone, new = _counted(*laid.gone), _counted(*laid.new)
+    gone, new = _memories_and_responses(*laid.gone), _memories_and_responses(*laid.new)
     parts = [
         f"{gone} {'is' if sum(laid.gone) == 1 else 'are'} no longer in the conversation" if gone else "",
         f"{new} came since" if new else "",
@@ -185,7 +185,7 @@ def only(name: str, found: Only) -> str:
         numbers = _named(map(str, found.entries))
         parts.append(f"{_s(len(found.entries), 'response', 'responses')} at entry {numbers}")
     if found.cells:
-        parts.append(f"{found.cells:,} {_s(found.cells, 'cell', 'cells')} scored")
+        parts.append(f"{counted(found.cells, 'cell')} scored")
     return f"only in {name}: {' · '.join(parts)}" if parts else ""
 
 
@@ -195,7 +195,7 @@ def _named(names: Iterable[str]) -> str:
     return ", ".join(everything[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def _counted(memories: int, responses: int) -> str:
+def _memories_and_responses(memories: int, responses: int) -> str:
     parts = [
         f"{memories:,} {_s(memories, 'memory', 'memories')}" if memories else "",
         f"{responses:,} {_s(responses, 'response', 'responses')}" if responses else "",
