@@ -108,8 +108,8 @@ class MemscopeApp(App[None]):
 
     @property
     def is_open(self) -> bool:
-        """Whether a session is open."""
-        return self._opened is not None
+        """Whether a session is open, and the program is not being left: news may still come then."""
+        return self._opened is not None and self.is_running
 
     @property
     def opened(self) -> Opened:
@@ -340,7 +340,7 @@ class MemscopeApp(App[None]):
 
     def _is_current(self, work: SessionWorkers) -> bool:
         """Whether work is that of the open session; news of one that was open before may come late."""
-        return self._opened is not None and work is self._opened.work
+        return self.is_open and work is self.opened.work
 
     def _session_screens(self) -> list[SessionScreen[object]]:
         return [

@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
+from textual.app import App
 from textual.widgets import Input
 
 from memscope.scoring.matrix import CellState
 from memscope.tui.screens.export import ExportScreen
 from memscope.tui.screens.matrix import MatrixScreen
-from tests.tui.driving import cursor, picture, press, running, strike, the_app, until
+from memscope.tui.screens.training import TrainingScreen
+from tests.tui.driving import cursor, drawn_through, picture, press, running, strike, the_app, until
 from tests.tui.fake import conversation, fake_session, score_now
 
 pytestmark = pytest.mark.anyio
@@ -61,3 +63,27 @@ async def test_an_export_that_fails_after_its_prompt_was_closed_is_still_told(
         assert isinstance(pilot.app.screen, MatrixScreen)
         endings[0]("the disk is full")
         assert "the disk is full" in [each.title for each in session.activities.snapshot()]
+
+
+@pytest.mark.parametrize("turns", [0, 1])
+async def test_a_screen_may_be_left_while_it_is_composed(turns: int) -> None:
+    async with running(fake_session(conversation(4, 6))) as pilot:
+        screen = TrainingScreen(the_app(pilot).opened)
+        pilot.app.push_screen(screen)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        pilot.app.pop_screen()
+        await drawn_through(pilot)
+        assert isinstance(pilot.app.screen, MatrixScreen)
+        assert not screen.is_composed
+
+
+@pytest.mark.parametrize("turns", [0, 1, 10])
+@pytest.mark.parametrize("closed", [False, True])
+async def test_the_program_may_be_left_while_a_screen_is_composed(turns: int, closed: bool) -> None:
+    async with running(fake_session(conversation(4, 6))) as pilot:
+        pilot.app.push_screen(TrainingScreen(the_app(pilot).opened))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if not closed:  # else the terminal is gone, and nobody said so
+            pilot.app.exit()

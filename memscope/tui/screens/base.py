@@ -1,4 +1,4 @@
-"""What the screens of one session share: its work on keys, and news of what has changed."""
+"""What all screens share; and those of one session: its work on keys, and news of what has changed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
+from textual import events
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-WIDTHS: list[tuple[int, str]] | None = [(0, "-narrow"), (100, "-wide"), (150, "-very-wide")]
-HEIGHTS: list[tuple[int, str]] | None = [(0, "-short"), (20, "-tall")]
+_WIDTHS: list[tuple[int, str]] | None = [(0, "-narrow"), (100, "-wide"), (150, "-very-wide")]
+_HEIGHTS: list[tuple[int, str]] | None = [(0, "-short"), (20, "-tall")]
 
 HELP = Binding(
     "question_mark",
@@ -37,12 +38,44 @@ HELP = Binding(
 """Bound by each screen, so that it stands early in the footer and is seen in a narrow window."""
 
 
-class SessionScreen(Screen[Result]):
+class MemscopeScreen(Screen[Result]):
+    """A screen that fits its terminal, and finds in `on_mount` all widgets that it composes."""
+
+    HORIZONTAL_BREAKPOINTS = _WIDTHS
+    VERTICAL_BREAKPOINTS = _HEIGHTS
+
+    is_composed = False
+    """Whether its widgets are there; what comes before that it sees when it is mounted."""
+
+    async def on_event(self, event: events.Event) -> None:
+        """Textual mounts a screen even if the program or the screen was left while it was composed, and then
+        the screen lacks some of its widgets or all: such a screen is not told that it is mounted."""
+        if isinstance(event, events.Mount):
+            self.is_composed = self.is_attached and self.app.is_running and self.display
+            if not self.is_composed:
+                return
+        await super().on_event(event)
+
+    @property
+    def memscope(self) -> MemscopeApp:
+        """The app."""
+        return cast("MemscopeApp", self.app)
+
+    @property
+    def palette(self) -> Palette:
+        """The styles of the theme as it is now."""
+        return palette(self.app)
+
+    @property
+    def bar(self) -> ActivityBar:
+        """This screen's activity bar."""
+        return self.query_one(ActivityBar)
+
+
+class SessionScreen(MemscopeScreen[Result]):
     """A screen of the session that is open. While it is in sight the app tells it what has changed; when it
     comes back to sight it is told everything."""
 
-    HORIZONTAL_BREAKPOINTS = WIDTHS
-    VERTICAL_BREAKPOINTS = HEIGHTS
     BINDINGS: ClassVar[list[BindingType]] = [
         HELP,
         Binding("r", "score", "Score", id="session.score", tooltip="Score what is missing"),
@@ -60,18 +93,11 @@ class SessionScreen(Screen[Result]):
         ),
     ]
 
-    is_composed = False
-    """Whether its widgets are there; what comes before that it sees when it is mounted."""
-
     def __init__(self, opened: Opened) -> None:
         super().__init__()
         self.opened = opened
         self.view = opened.view
         self._suspended = False
-
-    def on_mount(self) -> None:
-        """Textual calls this beside the `on_mount` of the screen itself."""
-        self.is_composed = True
 
     def on_screen_suspend(self) -> None:
         """From now on it is not told what changes."""
@@ -86,21 +112,6 @@ class SessionScreen(Screen[Result]):
             self.show_state()
             self.show_cell(*cell)
             self.bar.wake()
-
-    @property
-    def memscope(self) -> MemscopeApp:
-        """The app."""
-        return cast("MemscopeApp", self.app)
-
-    @property
-    def palette(self) -> Palette:
-        """The styles of the theme as it is now."""
-        return palette(self.app)
-
-    @property
-    def bar(self) -> ActivityBar:
-        """This screen's activity bar."""
-        return self.query_one(ActivityBar)
 
     def show_rows(self, memories: frozenset[int], *, order_changed: bool) -> None:
         """Cells of these memories have changed."""

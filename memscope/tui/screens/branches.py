@@ -13,9 +13,10 @@ from textual.widgets.option_list import Option
 
 from memscope.conversation.model import Branch
 from memscope.tui.safe import one_line
+from memscope.tui.screens.base import MemscopeScreen
 
 
-class BranchesScreen(ModalScreen[str]):
+class BranchesScreen(MemscopeScreen[str], ModalScreen[str]):
     """Dismissed with the id of the branch that was chosen, or None."""
 
     CSS = """

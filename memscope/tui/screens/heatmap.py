@@ -279,9 +279,13 @@ class HeatmapScreen(SessionScreen[None]):
         """The heatmap."""
         return self.query_one(Heatmap)
 
+    def line(self, name: str) -> Line:
+        """A line by its id."""
+        return self.query_one(f"#{name}", Line)
+
     def say(self, sentence: str) -> None:
         """Say something until the cursor moves; it must be printable."""
-        self.query_one("#sentence", Line).say(sentence)
+        self.line("sentence").say(sentence)
 
     def follow(self) -> None:
         """Show what is under the cursor in the panel and in words."""

@@ -116,17 +116,17 @@ class MatrixScreen(HeatmapScreen):
             "by proxy" if opened.session.proxy_for else "",
             "reconstructed" if opened.session.missing_context else "",
         ]
-        self._line("title").say(
+        self.line("title").say(
             Content.assemble(("memscope", "bold $primary"), "  ", " · ".join(filter(None, parts)))
         )
-        self._line("cost").say(opened.cost)
-        self._line("follow").say(opened.follow_state)
-        self._line("follow").display = opened.following is not None
-        self._line("follow").set_class(opened.follow_state.startswith("PAUSED"), "-paused")
+        self.line("cost").say(opened.cost)
+        self.line("follow").say(opened.follow_state)
+        self.line("follow").display = opened.following is not None
+        self.line("follow").set_class(opened.follow_state.startswith("PAUSED"), "-paused")
         notes = opened.session.notes
         more = f" ({len(notes)} notes: ? shows all)" if len(notes) > 1 else ""
-        self._line("notes").display = bool(notes)
-        self._line("notes").say(one_line(notes[0]) + more if notes else "")
+        self.line("notes").display = bool(notes)
+        self.line("notes").say(one_line(notes[0]) + more if notes else "")
         problem = self.query_one("#problem", Static)
         problem.display = bool(opened.problem)
         problem.update(Content(opened.problem))
@@ -222,9 +222,6 @@ class MatrixScreen(HeatmapScreen):
     @property
     def _cell(self) -> tuple[int, int]:
         return self.view.members(self.heatmap.memory)[0], self.heatmap.response
-
-    def _line(self, name: str) -> Line:
-        return self.query_one(f"#{name}", Line)
 
     def _show_emptiness(self) -> None:
         said = emptiness(self.view)

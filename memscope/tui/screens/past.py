@@ -13,7 +13,6 @@ from memscope.tui.past_runs import laid_over
 from memscope.tui.screens.heatmap import HeatmapScreen
 from memscope.tui.theme import Palette
 from memscope.tui.view import MatrixView
-from memscope.tui.widgets.line import Line
 
 _NOT_HERE = ("score", "score_again", "follow", "export")
 """What a session's screens do with the present matrix."""
@@ -68,7 +67,3 @@ class PastScreen(HeatmapScreen):
             self.end_find()
         else:
             self.dismiss()
-
-    def line(self, name: str) -> Line:
-        """A line by its id."""
-        return self.query_one(f"#{name}", Line)

@@ -24,6 +24,7 @@ from memscope.tui.theme import Palette
 from memscope.tui.widgets.activity_bar import ActivityBar
 from memscope.tui.widgets.line import Line
 from memscope.tui.widgets.run_list import RunList
+from memscope.wording import counted
 
 _TICK = 20.0
 """Seconds between two looks at the clock."""
@@ -220,7 +221,7 @@ class RunsScreen(SessionScreen[None]):
         if not self.is_attached:
             return
         runs, run = self._list.runs, self._list.item
-        count = f"{len(runs):,} run{'' if len(runs) == 1 else 's'}, newest first" if self._loaded else "runs"
+        count = f"{counted(len(runs), 'run')}, newest first" if self._loaded else "runs"
         title = one_line(self.opened.session.conversation.source.title)
         self.query_one("#title", Line).say(
             Content.assemble(("memscope", "bold $primary"), f"  {title} · {count}")
@@ -253,4 +254,4 @@ class RunsScreen(SessionScreen[None]):
         missing = self.opened.missing
         if not missing:
             return words.NO_RUNS
-        return f"{words.NO_RUNS}\n\nr scores {missing:,} cell{'' if missing == 1 else 's'} now."
+        return f"{words.NO_RUNS}\n\nr scores {counted(missing, 'cell')} now."

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar
 
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
-from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import Footer, Input, Static
 from textual.worker import Worker, WorkerState
@@ -20,16 +19,12 @@ from memscope.session_rows import Row
 from memscope.tui import browsing
 from memscope.tui.browsing import Browsing
 from memscope.tui.safe import one_line
-from memscope.tui.screens.base import HEIGHTS, HELP, WIDTHS
+from memscope.tui.screens.base import HELP, MemscopeScreen
 from memscope.tui.sessions_view import SessionOrder, SessionsView, identity
-from memscope.tui.theme import palette
 from memscope.tui.widgets.activity_bar import ActivityBar
 from memscope.tui.widgets.line import Line
 from memscope.tui.widgets.session_list import SessionList
 from memscope.tui.widgets.session_preview import SessionPreview
-
-if TYPE_CHECKING:
-    from memscope.tui.app import MemscopeApp
 
 _PAUSE = 0.25
 """Seconds of quiet after which texts are searched, and sessions in sight counted and previewed."""
@@ -50,11 +45,9 @@ Python make your own agent visible:
   log.assistant("Skip the satay.")"""
 
 
-class SessionsScreen(Screen[None]):
+class SessionsScreen(MemscopeScreen[None]):
     """The list with its search line and a preview; all looking is done in threads."""
 
-    HORIZONTAL_BREAKPOINTS = WIDTHS
-    VERTICAL_BREAKPOINTS = HEIGHTS
     CSS = """
     SessionsScreen {
         #head { height: 1; background: $surface; }
@@ -108,7 +101,6 @@ class SessionsScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """A head, the search line, list and preview, activities."""
-        colours = palette(self.app)
         with Horizontal(id="head"):
             yield Line(id="title")
             yield Line("read-only and local", id="local")
@@ -116,8 +108,8 @@ class SessionsScreen(Screen[None]):
         with VerticalScroll(id="empty", can_focus=False):
             yield Static(_NONE, markup=False)
         with Horizontal(id="main"):
-            yield SessionList(self._view, colours, id="list")
-            yield SessionPreview(colours, id="preview")
+            yield SessionList(self._view, self.palette, id="list")
+            yield SessionPreview(self.palette, id="preview")
         yield Line(id="notes")
         yield ActivityBar(self._browsing.activities, lambda: self._browsing.busy)
         yield Footer(compact=True, show_command_palette=False)
@@ -137,7 +129,7 @@ class SessionsScreen(Screen[None]):
 
     def show_palette(self) -> None:
         """Draw with the theme's colours."""
-        self._list.palette = self.query_one(SessionPreview).palette = palette(self.app)
+        self._list.palette = self.query_one(SessionPreview).palette = self.palette
         self._list.refresh()
         self.query_one(SessionPreview).rebuild()
 
@@ -216,7 +208,7 @@ class SessionsScreen(Screen[None]):
         """Open the session under the cursor."""
         row = self._list.item
         if row is not None:
-            self._app.open_file(row.listed.path, row.listed.branch or None)
+            self.memscope.open_file(row.listed.path, row.listed.branch or None)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what works now."""
@@ -225,7 +217,7 @@ class SessionsScreen(Screen[None]):
         if action == "branches":
             return self._list.item is not None
         if action == "back":
-            return bool(self._view.query) or isinstance(self.focused, Input) or self._app.is_open
+            return bool(self._view.query) or isinstance(self.focused, Input) or self.memscope.is_open
         return True
 
     def action_search(self) -> None:
@@ -255,25 +247,21 @@ class SessionsScreen(Screen[None]):
         """Ask which branch of the session to open."""
         row = self._list.item
         if row is not None:
-            self._app.choose_branch(row.listed.path)
+            self.memscope.choose_branch(row.listed.path)
 
     def action_reload(self) -> None:
         """Look for sessions again."""
         self._list.now = time.time()
         self._scan = self._browsing.scan()
-        self.query_one(ActivityBar).wake()
+        self.bar.wake()
 
     def action_back(self) -> None:
         """End the search; without one, back to the session that is open."""
         if self._view.query or isinstance(self.focused, Input):
             self.query_one(Input).value = ""
             self._list.focus()
-        elif self._app.is_open:
-            self._app.action_mode("matrix")
-
-    @property
-    def _app(self) -> MemscopeApp:
-        return cast("MemscopeApp", self.app)
+        elif self.memscope.is_open:
+            self.memscope.action_mode("matrix")
 
     @property
     def _list(self) -> SessionList:
@@ -299,7 +287,7 @@ class SessionsScreen(Screen[None]):
         self.query_one("#notes", Line).say(said)
         self._list.show()
         self._follow()
-        self.query_one(ActivityBar).wake()
+        self.bar.wake()
 
     def _follow(self) -> None:
         """If the cursor is on another session, or more is known of it, show that, and the rest later."""

@@ -28,6 +28,7 @@ from memscope.tui.widgets.candidate_list import CandidateList
 from memscope.tui.widgets.example_text import Example, ExampleText
 from memscope.tui.widgets.line import Line
 from memscope.tui.wording import bound, emptiness, nats, response_text
+from memscope.wording import counted
 
 _WHY = """What then becomes far less probable the model says because of its memories; trained on it, it \
 would say so without. e writes such responses as examples, with what was said before them and without the \
@@ -239,7 +240,7 @@ class TrainingScreen(SessionScreen[None]):
         """Ask where to write the training examples."""
         entries = [candidate.entry for candidate in self._candidates.to_write]
         what = "the chosen" if self._candidates.chosen else f"all {self._worth}"
-        count = f"{len(entries):,} training example{'' if len(entries) == 1 else 's'}"
+        count = counted(len(entries), "training example")
 
         def write(path: Path) -> Callable[[], None]:
             # Only here, because the first paint does not need it.
@@ -333,7 +334,7 @@ class TrainingScreen(SessionScreen[None]):
         known = "what that costs is known once the model is open" if cost is None else f"{cost:,} tokens"
         which = "the memory" if memories == 1 else f"all {memories:,} memories"
         at_once = "" if memories == 1 else " at once"
-        return f"r leaves {which} out{at_once} and scores {_responses(pending)} again: {known}."
+        return f"r leaves {which} out{at_once} and scores {counted(pending, 'response')} again: {known}."
 
     def _idle(self) -> str:
         opened, missing = self.opened, self._count(*_MISSING)
@@ -343,7 +344,7 @@ class TrainingScreen(SessionScreen[None]):
             return "all responses scored without any memory"
         cost = opened.sets.tokens_missing(EVERY)
         known = "" if cost is None else f": {cost:,} tokens"
-        return f"r scores {_responses(missing)} without any memory{known}"
+        return f"r scores {counted(missing, 'response')} without any memory{known}"
 
     def _show_sentence(self) -> None:
         item = self._list.item
@@ -382,12 +383,8 @@ class TrainingScreen(SessionScreen[None]):
 
         def show(example: Example) -> None:
             if wanted is self._reading:
-                messages = f"{example.messages:,} message{'' if example.messages == 1 else 's'}"
+                messages = counted(example.messages, "message")
                 line.say(f"r{example.response + 1} as written · {messages} · {example.size:,} bytes")
                 text.show_example(example)
 
         self.opened.work.read(partial(Example, conversation, item.response), show)
-
-
-def _responses(count: int) -> str:
-    return f"{count:,} response{'' if count == 1 else 's'}"
