@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from textual.app import App
 from textual.widgets import Input
 
 from memscope.scoring.matrix import CellState
