@@ -26,6 +26,7 @@ from memscope.scorers.embedded.folder import ModelFolder
 from memscope.scorers.embedded.llama import KeyValues, Llama
 from memscope.scorers.embedded.pull import find_model
 from memscope.scorers.embedded.scorer import EmbeddedScorer
+from memscope.scorers.kept import Stretch
 
 CHUNK = 512
 
@@ -61,7 +62,7 @@ def _compare(options: argparse.Namespace) -> dict[str, Any]:
     before = time.perf_counter()
     engine = Llama(folder, options.threads)
     load_seconds = time.perf_counter() - before
-    cache = KeyValues(folder.config, len(ids))
+    cache = KeyValues(folder.config, 0, len(ids))
     torch.set_num_threads(options.threads)
     transformers.logging.disable_progress_bar()
     reference = transformers.AutoModelForCausalLM.from_pretrained(folder.path, dtype=torch.float32).eval()
@@ -69,7 +70,7 @@ def _compare(options: argparse.Namespace) -> dict[str, Any]:
 
     def memscope() -> None:
         for start in range(0, len(ids), CHUNK):
-            engine.forward(ids[start : start + CHUNK], start, cache)
+            engine.forward([Stretch(ids, start, min(start + CHUNK, len(ids)), cache)])
 
     @torch.inference_mode()
     def transformers_torch() -> None:

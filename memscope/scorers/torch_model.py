@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-import threading
+from collections.abc import Callable
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +16,9 @@ from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, DynamicS
 from memscope.errors import ModelError, ScorerError
 from memscope.scorers import torch_attention
 from memscope.scorers.base import LogProbs, TokenIds
+from memscope.scorers.kept import Path as CachePath
+from memscope.scorers.kept import Stretch
+from memscope.scorers.memory import free_memory
 
 _THREAD_TOKENS = 256
 """Tokens for each thread of a processor at once, of a model with `_PARAMETERS`: about a second together."""
@@ -78,7 +81,7 @@ class TorchModel:
         usual = self._shape.config._attn_implementation
         self._may_attend_fast = self.keeps_prefix and plain and usual == "sdpa" and self.exact
         self._model: Any = None
-        self._left = threading.Event()
+        self._left: Callable[[], bool] = lambda: False
 
     def load(self) -> None:
         """Read the weights unless they are there. Raises ModelError, or MemoryError if they do not fit."""
@@ -118,46 +121,42 @@ class TorchModel:
             largest = min(largest, max(smallest, round(work / self._shape.num_parameters())))
         return max(1, min(largest, _LOGITS // self.vocabulary))
 
-    def new_cache(self, capacity: int) -> "KeyValues":
-        """An empty cache for `capacity` positions."""
-        return KeyValues(self._layers if self.keeps_prefix else 0, capacity)
+    @property
+    def free_memory(self) -> int:
+        """Bytes free where the keys and values are."""
+        return torch.cuda.mem_get_info(self.device)[0] if self.device.type == "cuda" else free_memory()
 
-    def logprobs(
-        self,
-        ids: TokenIds,
-        start: int,
-        stop: int,
-        cache: "KeyValues",
-        scored: TokenIds,
-        left: threading.Event,
-    ) -> LogProbs:
-        """Compute the positions [start, stop) of a prompt; the log-probabilities [n], in nats, of the tokens
-        at the positions `scored` [n] in (start, stop].
+    def new_cache(self, first: int, capacity: int) -> "KeyValues":
+        """An empty cache for `capacity` positions from `first` on."""
+        return KeyValues(self._layers if self.keeps_prefix else 0, first, capacity)
 
-        Setting `left` ends it within one layer, with CancelledError. Raises MemoryError or ScorerError.
+    def logprobs(self, stretch: Stretch["KeyValues"], left: Callable[[], bool]) -> LogProbs:
+        """Compute a stretch of a prompt; the log-probabilities [n], in nats, of the tokens asked for.
+
+        Once `left()` it ends within one layer, with CancelledError. Raises MemoryError or ScorerError.
         """
         self._left = left
         try:
             with torch.inference_mode():
-                logits = self._logits(ids[start:stop], start, cache, scored - 1 - start)
-                return _chosen(logits, self._tensor(ids[scored]))
+                return _chosen(self._logits(stretch), self._tensor(stretch.ids[stretch.scored]))
         except CancelledError:
             raise
         except Exception as error:
             _raise_out_of_memory(error)
             raise ScorerError(
-                f"{self.name} failed on {len(ids)} tokens: {_line(error)}", final=True
+                f"{self.name} failed on {len(stretch.ids)} tokens: {_line(error)}", final=True
             ) from error
 
-    def _logits(self, ids: TokenIds, start: int, cache: "KeyValues", rows: TokenIds) -> Any:
-        """Logits [n, vocabulary] at `rows` [n] of the tokens `ids`, the first at the position `start`."""
+    def _logits(self, stretch: Stretch["KeyValues"]) -> Any:
+        """The logits [n, vocabulary] from which the tokens asked for come."""
         arguments: dict[str, Any] = {"use_cache": self.keeps_prefix}
-        chosen = self._tensor(rows)
+        chosen = self._tensor(stretch.scored - 1 - stretch.start)
         if self.keeps_prefix:
-            arguments[self._cache_argument] = cache.rewound(start)
+            arguments[self._cache_argument] = stretch.cache.rewound(stretch.start, stretch.before)
         if self._picks_logits:
             arguments["logits_to_keep"] = chosen
-        logits = self._model(input_ids=self._tensor(ids)[None], **arguments).logits[0]
+        ids = self._tensor(stretch.ids[stretch.start : stretch.stop])
+        logits = self._model(input_ids=ids[None], **arguments).logits[0]
         return logits if self._picks_logits else logits[chosen]
 
     def _use_fast_attention(self) -> None:
@@ -165,10 +164,14 @@ class TorchModel:
 
         def logits() -> Any:
             ids = np.arange(_PROBE, dtype=np.int32) % self.vocabulary
-            cache = self.new_cache(_PROBE)
-            parts = (slice(0, _PROBE // 2), slice(_PROBE // 2, _PROBE))
+            cache = self.new_cache(0, _PROBE)
+            half = _PROBE // 2
+            positions = np.arange(_PROBE + 1, dtype=np.int32)
             return torch.cat(
-                [self._logits(ids[p], p.start, cache, np.arange(_PROBE // 2, dtype=np.int32)) for p in parts]
+                [
+                    self._logits(Stretch(ids, at, at + half, cache, scored=positions[at + 1 : at + half + 1]))
+                    for at in (0, half)
+                ]
             )
 
         same = False
@@ -197,62 +200,93 @@ class TorchModel:
         )
 
     def _stop_if_left(self, *_: Any) -> None:
-        if self._left.is_set():
+        if self._left():
             raise CancelledError
 
 
 class KeyValues:
-    """The keys and values of a prompt's first positions in each layer."""
+    """The keys and values of a prompt's positions from `first` on in each layer."""
 
-    def __init__(self, layers: int, capacity: int) -> None:
+    def __init__(self, layers: int, first: int, capacity: int) -> None:
+        self.first = first
         self.capacity = capacity
         self._rooms = [_Room(capacity) for _ in range(layers)]
         self._cache = Cache(layers=self._rooms)
 
-    def rewound(self, length: int) -> Any:
-        """What the model takes as its cache, with the first `length` positions in it."""
-        for room in self._rooms:
-            room.rewind(length)
+    @property
+    def position_bytes(self) -> int:
+        """Bytes that a position takes; 0 while nothing is held."""
+        return sum(room.position_bytes for room in self._rooms)
+
+    def rewound(self, start: int, before: CachePath["KeyValues"]) -> Any:
+        """What the model takes as its cache, with the positions before `start` in it; those before `first`
+        are in other caches."""
+        for number, room in enumerate(self._rooms):
+            room.before = [
+                part for cache, stop in before if (part := cache._rooms[number].held(stop - cache.first))
+            ]
+            room.rewind(self.first, start - self.first)
         return self._cache
 
     def copy(self, other: "KeyValues", start: int, stop: int) -> None:
         """Take over the positions [start, stop) of another cache. Raises MemoryError."""
+        ours, theirs = (slice(start - cache.first, stop - cache.first) for cache in (self, other))
         try:
-            for ours, theirs in zip(self._rooms, other._rooms, strict=True):
-                ours.copy(theirs, start, stop)
+            for room, another in zip(self._rooms, other._rooms, strict=True):
+                room.copy(another, ours, theirs)
         except RuntimeError as error:
             _raise_out_of_memory(error)
             raise
 
 
 class _Room(DynamicLayer):
-    """One layer's keys and values [1, heads, capacity, head_dim], written in place; the model sees views."""
+    """One layer's keys and values [1, heads, capacity, head_dim], written in place; the model sees views, or
+    them behind copies of those `before`."""
 
     def __init__(self, capacity: int) -> None:
         super().__init__()
         self._capacity = capacity
         self._room: tuple[Any, Any] | None = None
+        self._first = self._length = 0
+        self.before: list[tuple[Any, Any]] = []
 
-    def rewind(self, length: int) -> None:
-        """Go back to the first `length` positions."""
-        if self._room is not None:
-            self.keys, self.values = (tensor[:, :, :length] for tensor in self._room)
+    @property
+    def position_bytes(self) -> int:
+        """Bytes that a position takes; 0 while nothing is held."""
+        return sum(t[:, :, :1].numel() * t.element_size() for t in self._room or ())
 
-    def copy(self, other: "_Room", start: int, stop: int) -> None:
-        """Take over the positions [start, stop) of another layer."""
+    def held(self, length: int) -> tuple[Any, Any] | None:
+        """The first `length` positions."""
+        if self._room is None:
+            return None
+        keys, values = self._room
+        return keys[:, :, :length], values[:, :, :length]
+
+    def rewind(self, first: int, length: int) -> None:
+        """Go back to `length` positions, with `first` before them in other caches."""
+        self._first, self._length = first, length
+
+    def get_seq_length(self, *_: Any) -> int:
+        """All positions so far."""
+        return self._first + self._length
+
+    def copy(self, other: "_Room", ours: slice, theirs: slice) -> None:
+        """Take over positions of another layer."""
         if other._room is not None:
             with torch.inference_mode():
-                for ours, theirs in zip(self._allocated(*other._room), other._room, strict=True):
-                    ours[:, :, start:stop] = theirs[:, :, start:stop]
+                for target, source in zip(self._allocated(*other._room), other._room, strict=True):
+                    target[:, :, ours] = source[:, :, theirs]
 
     def update(self, key_states: Any, value_states: Any, *_: Any, **__: Any) -> tuple[Any, Any]:
         """Append new positions; all keys and values so far."""
         room = self._allocated(key_states, value_states)
-        start = self.get_seq_length()
-        stop = start + key_states.shape[2]
+        start, self._length = self._length, self._length + key_states.shape[2]
         for tensor, states in zip(room, (key_states, value_states), strict=True):
-            tensor[:, :, start:stop] = states
-        self.rewind(stop)
+            tensor[:, :, start : self._length] = states
+        own = (tensor[:, :, : self._length] for tensor in room)
+        if self.before:
+            own = (torch.cat(parts, dim=2) for parts in zip(*self.before, tuple(own), strict=True))
+        self.keys, self.values = own
         return self.keys, self.values
 
     def _allocated(self, *like: Any) -> tuple[Any, Any]:
@@ -262,7 +296,6 @@ class _Room(DynamicLayer):
             self._room = keys, values
             self.dtype, self.device = keys.dtype, keys.device
             self.is_initialized = True
-            self.rewind(0)
         return self._room
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import threading
 from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from memscope.scorers.base import LogProbs, ScoreRequest, TokenIds
 from memscope.scorers.embedded.folder import ModelFolder
 from memscope.scorers.embedded.pull import DEFAULT_MODEL, models_dir
 from memscope.scorers.embedded.scorer import EmbeddedScorer
+from memscope.scorers.kept import Stretch
 from memscope.scorers.local import LocalScorer
 from memscope.scorers.transformers import TransformersScorer
 from tests.scorers.embedded.tiny import Doubles, random_ids, write_model
@@ -167,6 +167,31 @@ def test_the_kept_prompt_stays_whole_and_grows(scorer: TransformersScorer, model
     assert grown == pytest.approx(naive(model, long)[649:], abs=1e-4)
 
 
+def test_kept_ablations_go_on_from_where_they_ended(scorer: TransformersScorer, model: Path) -> None:
+    ends = (160, 175, 200)
+    cuts = ((20, 40), (90, 95), (0, 0))
+    for before, end in zip((None, *ends), ends, strict=False):
+        for start, stop in cuts[::-1]:
+            ids = np.delete(IDS[:end], np.s_[start:stop])
+            is_baseline = start == stop
+            request = ScoreRequest(
+                ids,
+                (np.arange(len(ids) - 10, len(ids)),),
+                keep=is_baseline,
+                shared=len(ids) if is_baseline else start,
+                branch=not is_baseline,
+            )
+            computed = scorer.tokens_computed
+            (got,) = asyncio.run(scores(scorer, request))
+            assert got == pytest.approx(naive(model, ids)[-10:], abs=1e-4)
+            expected = len(ids) - request.shared * (not is_baseline) if before is None else end - before
+            assert scorer.tokens_computed - computed == expected
+    assert scorer.bytes_kept > 0
+    fewest = EmbeddedScorer(ModelFolder(model))
+    run(fewest, IDS, range(190, 200), keep=True)
+    assert fewest._kept._position_bytes == scorer._kept._position_bytes
+
+
 def test_a_span_is_yielded_as_soon_as_its_last_token_is_known(scorer: TransformersScorer) -> None:
     async def progress() -> list[tuple[int, int]]:
         request = ScoreRequest(IDS, (np.arange(50, 60), np.arange(150, 200)))
@@ -201,11 +226,9 @@ def test_cancelling_the_task_stops_and_keeps_what_is_done(scorer: TransformersSc
 
 def test_a_prompt_that_nobody_waits_for_ends_within_one_layer(scorer: TransformersScorer) -> None:
     run(scorer, IDS, range(150, 200))
-    left = threading.Event()
-    left.set()
-    cache = scorer._torch.new_cache(200)
+    stretch = Stretch(IDS, 0, 200, scorer._torch.new_cache(0, 200))
     with pytest.raises(CancelledError):
-        scorer._torch.logprobs(IDS, 0, 200, cache, np.arange(150, 200, dtype=np.int32), left)
+        scorer._torch.logprobs(stretch, lambda: True)
 
 
 @pytest.mark.parametrize(
