@@ -136,7 +136,8 @@ def _products(engine: Llama, tokens: int) -> Callable[[], None]:
     def share(number: int) -> None:
         asked = matrix(queries * group, config.head_dim).T
         scores = np.empty((tokens, queries * group), np.float32)
-        inputs = {width: matrix(rows, width) for width in (config.hidden, config.intermediate)}
+        widths = {config.hidden, config.heads * config.head_dim, config.intermediate}
+        inputs = {width: matrix(rows, width) for width in widths}
         for start in range(0, tokens, CHUNK):
             ends = [min(tokens, start + CHUNK * (at + 1) // blocks) for at in range(blocks)]
             for layer in engine._layers:
