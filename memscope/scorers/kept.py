@@ -167,8 +167,11 @@ class KeptPrompts(Generic[CacheT]):
         best: Kept[CacheT] | None = None
         most = (0, 0)
         for kept in tuple(self._prompts):
+            first = kept.cache.first
+            if not np.array_equal(request.ids[first : first + 1], kept.ids[first : first + 1]):
+                continue  # most are told apart by one token
             common = common_prefix(request.ids, kept.ids)
-            if common > kept.cache.first:
+            if common > first:
                 usable = min(common, limit, request.shared if kept.baseline else common)
                 if (usable, common) > most:
                     best, most = kept, (usable, common)

@@ -1,7 +1,7 @@
 """What to compute: windows that fit the model, one ablation a row in each, and what that costs."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -181,6 +181,24 @@ class Plan:
         """Tokens through the model for one request, its baseline computed before."""
         request = self.request(ablation, responses, reach, texts=False)
         return len(request.ids) - max(ablation.shared if reuse else 0, kept(request))
+
+    def together(
+        self,
+        requests: Iterable[tuple[Ablation, Sequence[int]]],
+        limit: int,
+        *,
+        reuse: bool,
+        kept: Callable[[ScoreRequest], int],
+    ) -> int:
+        """How many of these requests, from the first on, put at most `limit` tokens through the model
+        together: at least one."""
+        count = 0
+        for ablation, responses in requests:
+            limit -= self.tokens_of(ablation, responses, reuse=reuse, kept=kept) if responses and limit else 1
+            if limit < 0:
+                break
+            count += 1
+        return max(1, count)
 
     def _end(self, ablation: Ablation, response: int) -> int:
         """How many of an ablation's tokens stand up to a response's end."""

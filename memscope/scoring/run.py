@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from memscope.activity import Activities, Activity
+from memscope.activity import Activities
 from memscope.errors import ScorerError
 from memscope.scorers.base import LogProbs, Scorer, ScoreRequest
 from memscope.scoring.asking import ask
@@ -17,6 +17,7 @@ from memscope.scoring.concurrent import merge
 from memscope.scoring.matrix import CellState, ScoreMatrix
 from memscope.scoring.plan import Ablation, Plan
 from memscope.scoring.recognition import recognise
+from memscope.scoring.run_progress import RunProgress
 from memscope.store import Store
 
 _REPEATS = 2
@@ -167,7 +168,13 @@ class Run:
                 suppress(RowsFailedError),
                 self._activities.track("scoring", total=self.tokens_missing(), unit="tokens") as activity,
             ):
-                progress = _Progress(self, activity)
+                missing = self._only & (self.matrix.states == CellState.PENDING)
+                progress = RunProgress(
+                    activity,
+                    self.matrix.keys,
+                    int(missing.any(axis=1).sum()),
+                    lambda: self._scorer.tokens_computed,
+                )
                 jobs = self._jobs(progress, fresh, order)
                 async with aclosing(merge(jobs, self._scorer.concurrency)) as changes:
                     async for change in changes:
@@ -212,7 +219,7 @@ class Run:
                     yield ablation.row, response, logprobs
 
     def _jobs(
-        self, progress: "_Progress", fresh: bool, order: Sequence[int]
+        self, progress: RunProgress, fresh: bool, order: Sequence[int]
     ) -> Iterator[AsyncGenerator[Change]]:
         """What there is to do, in the order in which it should begin: each window's baseline, then its rows,
         with the baseline's repetitions among them, so that they meet the same load."""
@@ -231,14 +238,19 @@ class Run:
             while done < len(rows):
                 while repeats and done >= len(rows) * (_REPEATS + 1 - len(repeats)) // (_REPEATS + 1):
                     yield self._repeat_baseline(baseline, repeats.pop(0), ready, progress)
-                together = self._together(rows[done:])
+                together = self.plan.together(
+                    ((ablation, self._wanted(ablation)) for ablation in rows[done:]),
+                    self._scorer.batch_tokens,
+                    reuse=self._scorer.reuses_prefix,
+                    kept=self._scorer.tokens_kept,
+                )
                 yield self._score_rows(rows[done : done + together], ready, progress)
                 done += together
             for repeat in repeats:
                 yield self._repeat_baseline(baseline, repeat, ready, progress)
 
     async def _score_baseline(
-        self, baseline: Ablation, ready: "_Baseline", progress: "_Progress", fresh: bool
+        self, baseline: Ablation, ready: "_Baseline", progress: RunProgress, fresh: bool
     ) -> AsyncGenerator[Change]:
         """Score one window's baseline, far enough for its rows to share its prefix."""
         unknown = self._wanted(baseline)
@@ -256,7 +268,7 @@ class Run:
             ready.known.set()
 
     async def _repeat_baseline(
-        self, baseline: Ablation, repeat: int, ready: "_Baseline", progress: "_Progress"
+        self, baseline: Ablation, repeat: int, ready: "_Baseline", progress: RunProgress
     ) -> AsyncGenerator[Change]:
         """Score one window's baseline once more, to measure noise; failing that, the noise stays unknown."""
         await ready.known.wait()
@@ -267,22 +279,8 @@ class Run:
                     progress.update()
             yield Change(tuple(range(len(self.matrix.keys))))
 
-    def _together(self, rows: Sequence[Ablation]) -> int:
-        """How many of these rows, from the first on, the scorer computes as one: at least that."""
-        left = self._scorer.batch_tokens
-        for number, ablation in enumerate(rows):
-            wanted = self._wanted(ablation)
-            if not left or not wanted:
-                return max(1, number)
-            left -= self.plan.tokens_of(
-                ablation, wanted, reuse=self._scorer.reuses_prefix, kept=self._scorer.tokens_kept
-            )
-            if left < 0:
-                return max(1, number)
-        return len(rows)
-
     async def _score_rows(
-        self, ablations: Sequence[Ablation], ready: "_Baseline", progress: "_Progress"
+        self, ablations: Sequence[Ablation], ready: "_Baseline", progress: RunProgress
     ) -> AsyncGenerator[Change]:
         """Score what these ablations lack, at the same time; without a baseline a cell fails, with the
         baseline's reason."""
@@ -302,7 +300,7 @@ class Run:
                 yield change
 
     async def _score_row(
-        self, ablation: Ablation, row: int, wanted: Sequence[int], progress: "_Progress"
+        self, ablation: Ablation, row: int, wanted: Sequence[int], progress: RunProgress
     ) -> AsyncGenerator[Change]:
         """Score these responses of one ablation."""
         change = Change((row,))
@@ -406,25 +404,3 @@ class _Baseline:
         self.known = asyncio.Event()
         self.reach = reach
         self.reason = "the scorer gave no baseline"
-
-
-class _Progress:
-    """The activity of a whole run: tokens done, and which memory is being left out."""
-
-    def __init__(self, run: Run, activity: Activity) -> None:
-        self._run = run
-        self._activity = activity
-        self._before = run.tokens_computed
-        self._rows = 0
-        missing = run._only & (run.matrix.states == CellState.PENDING)
-        self._total = int(missing.any(axis=1).sum())
-
-    def row(self, row: int) -> None:
-        """Another row begins."""
-        self._rows = min(self._rows + 1, self._total)
-        self._activity.update(title=f"scoring {self._run.matrix.keys[row]} {self._rows}/{self._total}")
-        self.update()
-
-    def update(self) -> None:
-        """Tokens have been computed."""
-        self._activity.update(done=self._run.tokens_computed - self._before)
