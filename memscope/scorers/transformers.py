@@ -13,7 +13,7 @@ from memscope.scorers.local import LocalScorer
 from memscope.scorers.tokenizer import FolderTokenizer
 
 if TYPE_CHECKING:
-    from memscope.scorers.torch_model import KeyValues
+    from memscope.scorers.torch_cache import KeyValues
 
 
 class TransformersScorer(LocalScorer["KeyValues"]):
@@ -74,6 +74,11 @@ class TransformersScorer(LocalScorer["KeyValues"]):
                 " and values of another prompt's beginning.",
             )
 
+    @property
+    def batch_tokens(self) -> int:
+        """As many as a chunk, once it is known that this model takes several prompts together."""
+        return self._torch.chunk if self._torch.together else 0
+
     def _open(self) -> None:
         self._torch.load()
 
@@ -89,4 +94,4 @@ class TransformersScorer(LocalScorer["KeyValues"]):
     def _compute(
         self, stretches: Sequence[Stretch["KeyValues"]], left: Callable[[], bool]
     ) -> Sequence[LogProbs]:
-        return [self._torch.logprobs(stretch, left) for stretch in stretches]
+        return self._torch.logprobs(stretches, left)

@@ -186,7 +186,23 @@ def test_kept_ablations_go_on_from_where_they_ended(scorer: TransformersScorer, 
             assert got == pytest.approx(naive(model, ids)[-10:], abs=1e-4)
             expected = len(ids) - request.shared * (not is_baseline) if before is None else end - before
             assert scorer.tokens_computed - computed == expected
-    assert scorer.bytes_kept > 0
+    computed = scorer.tokens_computed
+    assert scorer.batch_tokens == CHUNK
+    requests = []
+    for start, stop in cuts[:2]:
+        ids = np.delete(random_ids(215), np.s_[start:stop])
+        ids[: len(IDS) - stop + start] = np.delete(IDS, np.s_[start:stop])
+        requests.append(ScoreRequest(ids, (np.arange(len(ids) - 10, len(ids)),), branch=True, shared=start))
+
+    async def together() -> list[list[LogProbs]]:
+        return await asyncio.gather(*(scores(scorer, request) for request in requests))
+
+    for request, (got,) in zip(requests, asyncio.run(together()), strict=True):
+        assert got == pytest.approx(naive(model, request.ids)[-10:], abs=1e-4)
+    assert scorer.tokens_computed == computed + 2 * 15
+    for kept in scorer._kept._prompts:
+        held = [(room.before, room.keys, room.values) for room in kept.cache.rooms]
+        assert held == [([], None, None)] * 2, "it would hold on to what others have dropped"
     fewest = EmbeddedScorer(ModelFolder(model))
     run(fewest, IDS, range(190, 200), keep=True)
     assert fewest._kept._position_bytes == scorer._kept._position_bytes
@@ -228,7 +244,7 @@ def test_a_prompt_that_nobody_waits_for_ends_within_one_layer(scorer: Transforme
     run(scorer, IDS, range(150, 200))
     stretch = Stretch(IDS, 0, 200, scorer._torch.new_cache(0, 200))
     with pytest.raises(CancelledError):
-        scorer._torch.logprobs(stretch, lambda: True)
+        scorer._torch.logprobs([stretch], lambda: True)
 
 
 @pytest.mark.parametrize(
@@ -331,7 +347,7 @@ def test_a_prompt_too_large_for_memory_is_an_error_and_the_next_one_works(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr("memscope.scorers.torch_model._Room._allocated", no_room)
+        patch.setattr("memscope.scorers.torch_cache.Room._allocated", no_room)
         with pytest.raises(ScorerError, match="not enough memory"):
             run(scorer, IDS, range(150, 200), keep=True)
     assert len(run(scorer, IDS, range(150, 200), keep=True)[0]) == 50
