@@ -1,6 +1,7 @@
 """Prompts whose keys and values stay in memory within a budget, so that later prompts go on from them."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, Self, TypeVar
 
@@ -106,6 +107,7 @@ class KeptPrompts(Generic[CacheT]):
         self.budget = 0
         self._new_cache = new_cache
         self._prompts: list[Kept[CacheT]] = []
+        self._latest: Kept[CacheT] | None = None
         self._spare: CacheT | None = None
         self._round = 0
 
@@ -121,7 +123,7 @@ class KeptPrompts(Generic[CacheT]):
     def clear(self) -> None:
         """Let go of everything."""
         self._prompts = []
-        self._spare = None
+        self._latest = self._spare = None
 
     def start_of(self, request: ScoreRequest) -> int:
         """The first position of a request that must be computed."""
@@ -153,8 +155,13 @@ class KeptPrompts(Generic[CacheT]):
 
     def close(self, room: Room[CacheT]) -> None:
         """Nothing is computed there any more, or nobody waits for it."""
-        if room.kept is not None:
-            room.kept.busy = False
+        kept = room.kept
+        if kept is not None:
+            kept.busy = False
+            self._latest = kept if kept.baseline else self._latest
+            if self._latest is not None:  # what was computed beside a baseline could not make room for it
+                with suppress(MemoryError):
+                    self._make_room(0, self._latest, len(self._latest.ids), must=True)
         elif self._spare is None or self._spare.capacity < room.cache.capacity:
             self._spare = room.cache
 
@@ -226,7 +233,8 @@ class KeptPrompts(Generic[CacheT]):
             if self.bytes + more <= self.budget:
                 break
             self._drop(kept, stop if kept is user else 0)
-        return must or self.bytes + more <= self.budget
+        known = self._position_bytes > 0  # not before anything has been computed
+        return must or (known and self.bytes + more <= self.budget)
 
     def _drop(self, kept: Kept[CacheT], stop: int) -> None:
         """Let go of a prompt's positions from `stop` on, but of none that others stand on."""

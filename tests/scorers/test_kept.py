@@ -282,6 +282,6 @@ def test_whatever_is_kept_the_numbers_are_those_of_a_fresh_scorer(
             assert logprobs == pytest.approx(ask(fresh, request)[0], abs=5e-5)
             if request.keep:
                 longest = max(longest, len(request.ids))
-    # a baseline stays whatever it takes: with a margin to grow, and beginnings that it shares with others
-    one_baseline = (longest + longest // 8 + 64 + _DEPTH * _STEP) * POSITION
-    assert scorer.bytes_kept <= max(budget, len(asked[-1]) * one_baseline)
+        # a baseline stays whatever it takes: with a margin to grow, and beginnings that it shares with others
+        one_baseline = (longest + longest // 8 + 64 + _DEPTH * _STEP) * POSITION
+        assert scorer.bytes_kept <= max(budget, one_baseline)
