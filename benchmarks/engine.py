@@ -1,7 +1,9 @@
 """Speed of the embedded engine against transformers + torch: same weights, float32, same threads.
 
 Needs memscope and `pip install -r benchmarks/requirements.txt`. Repetitions alternate, so that whatever else
-the machine does meets both; the ratio is that of the medians.
+the machine does meets both; the ratio is that of the medians. `products` is the limit of this way to compute:
+the matrix products of the same prefill and nothing else, on as many threads. Processor seconds do not count
+waiting for other programs, but torch's threads are busy while they wait for each other.
 
     python benchmarks/engine.py [--model FOLDER] [--tokens 2048] [--threads N] [--repetitions 5] [--json]
 """
@@ -19,6 +21,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import threadpoolctl
 
 from memscope.activity import Activities
 from memscope.scorers.base import ScoreRequest
@@ -26,8 +29,11 @@ from memscope.scorers.embedded.folder import ModelFolder
 from memscope.scorers.embedded.llama import KeyValues, Llama
 from memscope.scorers.embedded.pull import find_model
 from memscope.scorers.embedded.scorer import EmbeddedScorer
+from memscope.scorers.kept import Stretch
 
 CHUNK = 512
+QUERIES = 128
+"""Rows whose attention the engine computes at once."""
 
 
 def main() -> None:
@@ -61,7 +67,7 @@ def _compare(options: argparse.Namespace) -> dict[str, Any]:
     before = time.perf_counter()
     engine = Llama(folder, options.threads)
     load_seconds = time.perf_counter() - before
-    cache = KeyValues(folder.config, len(ids))
+    cache = KeyValues(folder.config, 0, len(ids))
     torch.set_num_threads(options.threads)
     transformers.logging.disable_progress_bar()
     reference = transformers.AutoModelForCausalLM.from_pretrained(folder.path, dtype=torch.float32).eval()
@@ -69,21 +75,28 @@ def _compare(options: argparse.Namespace) -> dict[str, Any]:
 
     def memscope() -> None:
         for start in range(0, len(ids), CHUNK):
-            engine.forward(ids[start : start + CHUNK], start, cache)
+            engine.forward([Stretch(ids, start, min(start + CHUNK, len(ids)), cache)])
 
     @torch.inference_mode()
     def transformers_torch() -> None:
         reference.model(batch)
 
-    speeds: dict[str, list[float]] = {"memscope": [], "torch": []}
-    runs: dict[str, Callable[[], None]] = {"memscope": memscope, "torch": transformers_torch}
+    runs: dict[str, Callable[[], None]] = {
+        "memscope": memscope,
+        "products": _products(engine, len(ids)),
+        "torch": transformers_torch,
+    }
+    speeds: dict[str, list[float]] = {name: [] for name in runs}
+    processor: dict[str, list[float]] = {name: [] for name in runs}
     for repetition in range(options.repetitions + 1):
         for name, run in runs.items():
-            began = time.perf_counter()
+            began, worked = time.perf_counter(), time.process_time()
             run()
             if repetition:  # the first one warms up
                 speeds[name].append(round(len(ids) / (time.perf_counter() - began), 1))
-    ours, theirs = statistics.median(speeds["memscope"]), statistics.median(speeds["torch"])
+                processor[name].append(time.process_time() - worked)
+    ours, limit, theirs = (statistics.median(speeds[name]) for name in runs)
+    work = {name: statistics.median(processor[name]) for name in runs}
     return {
         "model": folder.name,
         "tokens": len(ids),
@@ -91,6 +104,14 @@ def _compare(options: argparse.Namespace) -> dict[str, Any]:
         "memscope_tokens_per_second": ours,
         "torch_tokens_per_second": theirs,
         "ratio": round(ours / theirs, 3),
+        "ratio_by_processor": round(work["torch"] / work["memscope"], 3),
+        "products_tokens_per_second": limit,
+        "share_of_products": round(ours / limit, 3),
+        "share_of_products_by_processor": round(work["products"] / work["memscope"], 3),
+        "processor_seconds": {name: round(seconds, 2) for name, seconds in work.items()},
+        "blas": sorted(
+            {str(info["architecture"]) for info in threadpoolctl.threadpool_info() if "architecture" in info}
+        ),
         "memscope_repetitions": speeds["memscope"],
         "torch_repetitions": speeds["torch"],
         "load_seconds": round(load_seconds, 3),
@@ -98,6 +119,38 @@ def _compare(options: argparse.Namespace) -> dict[str, Any]:
         "transformers_version": transformers.__version__,
         "numpy_version": np.__version__,
     }
+
+
+def _products(engine: Llama, tokens: int) -> Callable[[], None]:
+    """The matrix products of a prefill, each thread its share of the rows of every chunk."""
+    config, rows = engine.config, CHUNK // engine.threads
+    group, queries = config.heads // config.kv_heads, min(QUERIES, rows)
+    blocks = CHUNK // queries
+    draw = np.random.default_rng(1)
+
+    def matrix(*shape: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+        return draw.random(shape, np.float32)
+
+    keys = matrix(tokens, config.head_dim)
+
+    def share(number: int) -> None:
+        asked = matrix(queries * group, config.head_dim).T
+        scores = np.empty((tokens, queries * group), np.float32)
+        widths = {config.hidden, config.heads * config.head_dim, config.intermediate}
+        inputs = {width: matrix(rows, width) for width in widths}
+        for start in range(0, tokens, CHUNK):
+            ends = [min(tokens, start + CHUNK * (at + 1) // blocks) for at in range(blocks)]
+            for layer in engine._layers:
+                for weights in (layer.qkv, layer.output, layer.gate_up, layer.down):
+                    np.matmul(inputs[len(weights)], weights)
+                for end in ends[number :: engine.threads] * config.kv_heads:
+                    np.matmul(keys[:end], asked, out=scores[:end])
+                    np.matmul(scores[:end].T, keys[:end])
+
+    def run() -> None:
+        list(engine._pool.map(share, range(engine.threads)))
+
+    return run
 
 
 def _in_process_of_its_own(options: argparse.Namespace) -> dict[str, Any]:

@@ -51,6 +51,11 @@ _SCORER_OPTIONS = (
     click.option(
         "--context", type=int, metavar="TOKENS", help="If the server does not tell its context length."
     ),
+    click.option(
+        "--kv-budget",
+        metavar="SIZE",
+        help="Memory for prompts kept to go on from: 2GB, 0 for none (default: a quarter of what is free).",
+    ),
 )
 _metric = click.option(
     "--metric",
@@ -155,7 +160,7 @@ def score(
     from memscope.open_session import open_session
 
     mode = take_mode(options)
-    session = open_session(path, branch, metric, options)
+    session = open_session(path, branch, metric, options, once=True)
     if json_path is not None and json_path != "-":
         check_target(session, Path(json_path))
     check_mode(session, mode, json_path)
@@ -208,7 +213,7 @@ def export(path: str, target: str, branch: str | None, metric: str | None, fresh
     from memscope.export import export as write
     from memscope.open_session import open_session
 
-    session = open_session(path, branch, metric, scorer)
+    session = open_session(path, branch, metric, scorer, once=True)
     check_export(session, Path(target))
     with closing(session):
         scored = score_session(session, Mode(), fresh=fresh)

@@ -26,8 +26,15 @@ def read(path: str, branch: str | None) -> Conversation:
     return read_conversation(str(demo_path()) if path == "demo" else path, branch, load_rules())
 
 
-def open_session(path: str, branch: str | None, metric: str | None, scorer: dict[str, Any]) -> Session:
-    """A session over what `read` reads, to be scored as the options and settings say. Raises InputError."""
+def open_session(
+    path: str, branch: str | None, metric: str | None, scorer: dict[str, Any], *, once: bool = False
+) -> Session:
+    """A session over what `read` reads, to be scored as the options and settings say. Raises InputError.
+
+    One that is scored `once` keeps no prompts to go on from, unless an option says how many bytes of them.
+    """
+    if once and scorer.get("kv_budget") is None:
+        scorer = scorer | {"kv_budget": "0"}
     return _session(read(path, branch), metric, scorer)
 
 

@@ -1,6 +1,7 @@
 """Settings: flags first, then `MEMSCOPE_*` variables, then `config.toml` in the configuration folder."""
 
 import os
+import re
 import stat
 import tomllib
 from dataclasses import dataclass, field
@@ -19,7 +20,8 @@ class ScorerChoice:
     """Which scorer is to be used, and how; None where nothing was said.
 
     `kind` is a scorer's name, `url` a server's address, `model` a name or a folder, `tokenizer` likewise if
-    it is not the model's own; `concurrency` requests at once, `timeout` in seconds, `context` in tokens.
+    it is not the model's own; `concurrency` requests at once, `timeout` in seconds, `context` in tokens,
+    `kv_budget` in bytes.
     """
 
     kind: str | None = None
@@ -29,6 +31,7 @@ class ScorerChoice:
     concurrency: int | None = None
     timeout: float | None = None
     context: int | None = None
+    kv_budget: int | None = None
     api_key: str | None = field(default=None, repr=False)
     warning: str | None = None
     """What the user should know about these settings, a sentence."""
@@ -77,6 +80,7 @@ def scorer_choice(**flags: Any) -> ScorerChoice:
         concurrency=_whole(flags, "concurrency"),
         timeout=_number(flags, "timeout"),
         context=_whole(flags, "context"),
+        kv_budget=_size(flags, "kv_budget"),
         api_key=api_key,
         warning=warning,
     )
@@ -87,6 +91,18 @@ def _whole(flags: dict[str, Any], name: str) -> int | None:
     if value is not None and value != int(value):
         raise InputError(f"The setting `{name}` is {value:g}; it must be a whole number.")
     return None if value is None else int(value)
+
+
+def _size(flags: dict[str, Any], name: str) -> int | None:
+    """A number of bytes, 0 or more, with a unit or without."""
+    value = flags[name] if flags.get(name) is not None else _value(name)
+    if value is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d*)?)\s*(?:([KMGT])(i?)B?|B)?", str(value).strip(), re.IGNORECASE)
+    if found is None:
+        raise InputError(f"The setting `{name}` is {value!r}; it must be a size such as 2GB, 512MB or 0.")
+    power = "KMGT".index(found[2].upper()) + 1 if found[2] else 0
+    return int(float(found[1]) * (1024 if found[3] else 1000) ** power)
 
 
 def _number(flags: dict[str, Any], name: str) -> float | None:

@@ -52,6 +52,7 @@ class HashScorer:
     per_token: bool = True
     concurrency: int = 1
     reuses_prefix: bool = True
+    batch_tokens: int = 0
     notes: tuple[str, ...] = ()
     context_length: int = 100_000
     tokenizer: WordTokenizer = field(default_factory=WordTokenizer)
@@ -62,10 +63,11 @@ class HashScorer:
 
     async def score(self, request: ScoreRequest) -> AsyncGenerator[SpanScore]:
         assert 0 < len(request.ids) <= self.context_length
-        assert (request.ids[: request.shared] == self.kept[: request.shared]).all(), "no such prefix is kept"
+        shared = 0 if request.keep else request.shared
+        assert (request.ids[:shared] == self.kept[:shared]).all(), "no such prefix is kept"
         self.requests.append(request)
         number = len(self.requests)
-        self.tokens_computed += len(request.ids) - (request.shared if self.reuses_prefix else 0)
+        self.tokens_computed += len(request.ids) - (shared if self.reuses_prefix else 0)
         if request.keep:
             self.kept = request.ids
         numbers = hash_logprobs(request.ids)
@@ -76,6 +78,12 @@ class HashScorer:
                 score = self.answer(number, request, score)
             if score is not None:
                 yield score
+
+    def tokens_kept(self, request: ScoreRequest) -> int:
+        return 0
+
+    async def forget(self) -> None:
+        pass
 
     async def aclose(self) -> None:
         pass

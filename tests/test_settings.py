@@ -171,3 +171,35 @@ class TestKey:
     def test_it_is_not_shown(self, config: Path) -> None:
         config.write_text(f'api_key = "{self.KEY}"')
         assert self.KEY not in repr(scorer_choice())
+
+
+class TestKvBudget:
+    @pytest.mark.parametrize(
+        ("text", "size"),
+        [
+            ("0", 0),
+            ("2GB", 2_000_000_000),
+            ("512mb", 512_000_000),
+            ("1.5 GiB", 3 << 29),
+            ("64K", 64_000),
+            ("100B", 100),
+            ("123", 123),
+        ],
+    )
+    def test_a_size_has_a_unit_or_is_in_bytes(
+        self, text: str, size: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert scorer_choice(kv_budget=text).kv_budget == size
+        monkeypatch.setenv("MEMSCOPE_KV_BUDGET", text)
+        assert scorer_choice().kv_budget == size
+
+    def test_the_file_may_hold_a_number(self, config: Path) -> None:
+        config.write_text("kv_budget = 0")
+        assert scorer_choice().kv_budget == 0
+
+    @pytest.mark.parametrize("text", ["much", "-1", "2 PB", "1e9", "GB", "nan"])
+    def test_something_else_is_refused(self, text: str) -> None:
+        with pytest.raises(
+            InputError, match=r"^The setting `kv_budget` is .*; it must be a size such as 2GB"
+        ):
+            scorer_choice(kv_budget=text)

@@ -43,11 +43,13 @@ def _open_embedded(choice: ScorerChoice, activities: Activities, stop: threading
     from memscope.scorers.embedded.pull import find_model
     from memscope.scorers.embedded.scorer import EmbeddedScorer
 
-    return EmbeddedScorer(ModelFolder(find_model(choice.model, activities, stop)))
+    folder = ModelFolder(find_model(choice.model, activities, stop))
+    return EmbeddedScorer(folder, kv_budget=choice.kv_budget)
 
 
 def _open_transformers(choice: ScorerChoice, activities: Activities, stop: threading.Event) -> "Scorer":
     from memscope.scorers.embedded.pull import find_model
     from memscope.scorers.transformers import TransformersScorer
 
-    return TransformersScorer(choice.model or str(find_model(None, activities, stop)))
+    model = choice.model or str(find_model(None, activities, stop))
+    return TransformersScorer(model, kv_budget=choice.kv_budget)

@@ -55,7 +55,8 @@ class ScoreRequest:
     """Token ids of a prompt [T] and, for each span to score, the positions of its tokens (each > 0).
 
     `keep` marks a prompt that later ones share a prefix with (the baseline); up to `shared` first tokens need
-    not be computed again where they are those of the prompt last kept. `texts` [T] says what each token adds
+    not be computed again where they are those of a baseline that is kept. `branch` marks any other prompt
+    that a later one may go on from: worth keeping where there is room. `texts` [T] says what each token adds
     to the prompt's text, for scorers that take no ids.
     """
 
@@ -64,6 +65,7 @@ class ScoreRequest:
     keep: bool = False
     shared: int = 0
     texts: tuple[str, ...] = ()
+    branch: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,11 @@ class Scorer(Protocol):
         """How many requests may be under way at once."""
 
     @property
+    def batch_tokens(self) -> int:
+        """Prompts with so few tokens to compute together are computed as one if asked for at the same time;
+        0 where that gains nothing."""
+
+    @property
     def notes(self) -> Sequence[str]:
         """What the user should know about this scorer, a sentence each."""
 
@@ -137,6 +144,12 @@ class Scorer(Protocol):
         Raises ScorerError if the request failed. Closing the iterator or cancelling the task stops the work
         within one chunk.
         """
+
+    def tokens_kept(self, request: ScoreRequest) -> int:
+        """How many of a request's first tokens need not be computed because earlier prompts are kept here."""
+
+    async def forget(self) -> None:
+        """Let go of the prompts that are kept, so that what comes is computed anew."""
 
     async def aclose(self) -> None:
         """Let go of connections and threads; nothing is scored afterwards."""

@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +16,9 @@ from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, DynamicS
 from memscope.errors import ModelError, ScorerError
 from memscope.scorers import torch_attention
 from memscope.scorers.base import LogProbs, TokenIds
+from memscope.scorers.kept import Stretch
+from memscope.scorers.memory import free_memory
+from memscope.scorers.torch_cache import KeyValues, Together, raise_out_of_memory
 
 _THREAD_TOKENS = 256
 """Tokens for each thread of a processor at once, of a model with `_PARAMETERS`: about a second together."""
@@ -31,7 +34,6 @@ _NO_LIMIT = 1 << 20
 """The context length of a model that states none."""
 _FIXED_ROTATIONS = {"default", "linear", "llama3", "yarn"}
 """Rotary encodings that turn a key by its position alone, however long the prompt becomes."""
-_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 
 
 class TorchModel:
@@ -76,9 +78,11 @@ class TorchModel:
         self._cache_argument = "cache" if "cache" in taken else "past_key_values"
         self._picks_logits = "logits_to_keep" in taken
         usual = self._shape.config._attn_implementation
+        plain = plain and "position_ids" in taken
         self._may_attend_fast = self.keeps_prefix and plain and usual == "sdpa" and self.exact
+        self._fast = False
         self._model: Any = None
-        self._left = threading.Event()
+        self._left: Callable[[], bool] = lambda: False
 
     def load(self) -> None:
         """Read the weights unless they are there. Raises ModelError, or MemoryError if they do not fit."""
@@ -96,7 +100,7 @@ class TorchModel:
             )
             model = model.to(self.device).eval()
         except Exception as error:
-            _raise_out_of_memory(error)
+            raise_out_of_memory(error)
             raise ModelError(f"The weights of {self.name} can't be read: {_line(error)}") from error
         if missing := sorted(report["missing_keys"]):
             raise ModelError(f"{self._folder} has no tensor `{missing[0]}`; fetch the complete model again.")
@@ -118,66 +122,107 @@ class TorchModel:
             largest = min(largest, max(smallest, round(work / self._shape.num_parameters())))
         return max(1, min(largest, _LOGITS // self.vocabulary))
 
-    def new_cache(self, capacity: int) -> "KeyValues":
-        """An empty cache for `capacity` positions."""
-        return KeyValues(self._layers if self.keeps_prefix else 0, capacity)
+    @property
+    def free_memory(self) -> int:
+        """Bytes free where the keys and values are."""
+        return torch.cuda.mem_get_info(self.device)[0] if self.device.type == "cuda" else free_memory()
 
-    def logprobs(
-        self,
-        ids: TokenIds,
-        start: int,
-        stop: int,
-        cache: "KeyValues",
-        scored: TokenIds,
-        left: threading.Event,
-    ) -> LogProbs:
-        """Compute the positions [start, stop) of a prompt; the log-probabilities [n], in nats, of the tokens
-        at the positions `scored` [n] in (start, stop].
+    def new_cache(self, first: int, capacity: int) -> KeyValues:
+        """An empty cache for `capacity` positions from `first` on."""
+        return KeyValues(self._layers if self.keeps_prefix else 0, first, capacity)
 
-        Setting `left` ends it within one layer, with CancelledError. Raises MemoryError or ScorerError.
+    @property
+    def together(self) -> bool:
+        """Whether stretches of several prompts can be computed as one."""
+        return self._fast
+
+    def logprobs(self, stretches: Sequence[Stretch[KeyValues]], left: Callable[[], bool]) -> list[LogProbs]:
+        """Compute stretches of prompts; for each the log-probabilities [n], in nats, of the tokens asked for.
+
+        Once `left()` it ends within one layer, with CancelledError. Raises MemoryError or ScorerError.
         """
         self._left = left
         try:
             with torch.inference_mode():
-                logits = self._logits(ids[start:stop], start, cache, scored - 1 - start)
-                return _chosen(logits, self._tensor(ids[scored]))
+                if self._fast:
+                    targets = self._tensor(np.concatenate([one.ids[one.scored] for one in stretches]))
+                    found = _chosen(self._logits_together(stretches), targets)
+                    return np.split(found, np.cumsum([len(one.scored) for one in stretches])[:-1])
+                return [_chosen(self._logits(one), self._tensor(one.ids[one.scored])) for one in stretches]
         except CancelledError:
             raise
         except Exception as error:
-            _raise_out_of_memory(error)
-            raise ScorerError(
-                f"{self.name} failed on {len(ids)} tokens: {_line(error)}", final=True
-            ) from error
+            raise_out_of_memory(error)
+            tokens = max(len(one.ids) for one in stretches)
+            raise ScorerError(f"{self.name} failed on {tokens} tokens: {_line(error)}", final=True) from error
+        finally:
+            for one in stretches:
+                one.cache.let_go()
 
-    def _logits(self, ids: TokenIds, start: int, cache: "KeyValues", rows: TokenIds) -> Any:
-        """Logits [n, vocabulary] at `rows` [n] of the tokens `ids`, the first at the position `start`."""
+    def _logits(self, stretch: Stretch[KeyValues]) -> Any:
+        """The logits [n, vocabulary] from which the tokens asked for come."""
         arguments: dict[str, Any] = {"use_cache": self.keeps_prefix}
-        chosen = self._tensor(rows)
         if self.keeps_prefix:
-            arguments[self._cache_argument] = cache.rewound(start)
+            arguments[self._cache_argument] = stretch.cache.rewound(stretch.start, stretch.before)
+        ids = stretch.ids[stretch.start : stretch.stop]
+        return self._run(ids, stretch.scored - 1 - stretch.start, arguments)
+
+    def _logits_together(self, stretches: Sequence[Stretch[KeyValues]]) -> Any:
+        """The same for all stretches, one after the other, by attention without masks."""
+        for one in stretches:
+            one.cache.rewound(one.start, one.before)
+        layers = [
+            Together([(one.cache.rooms[number], one.stop - one.start) for one in stretches])
+            for number in range(self._layers)
+        ]
+        firsts = np.cumsum([0, *(one.stop - one.start for one in stretches[:-1])])
+        positions = np.concatenate([np.arange(one.start, one.stop) for one in stretches])
+        rows = [first + one.scored - 1 - one.start for first, one in zip(firsts, stretches, strict=True)]
+        arguments = {
+            "use_cache": True,
+            self._cache_argument: Cache(layers=layers),
+            "position_ids": self._tensor(positions)[None],
+        }
+        ids = np.concatenate([one.ids[one.start : one.stop] for one in stretches])
+        return self._run(ids, np.concatenate(rows), arguments)
+
+    def _run(self, ids: TokenIds, rows: TokenIds, arguments: dict[str, Any]) -> Any:
+        """The logits [n, vocabulary] at `rows` [n] of the tokens `ids`."""
+        chosen = self._tensor(rows)
         if self._picks_logits:
             arguments["logits_to_keep"] = chosen
         logits = self._model(input_ids=self._tensor(ids)[None], **arguments).logits[0]
         return logits if self._picks_logits else logits[chosen]
 
     def _use_fast_attention(self) -> None:
-        """Attend without masks, unless that fails or gives other numbers on a few tokens."""
+        """Attend without masks, unless that fails or gives other numbers on a few tokens of two prompts."""
+        half, common = _PROBE // 2, _PROBE // 4
+        ids = np.arange(_PROBE, dtype=np.int32) % self.vocabulary
+        other = np.concatenate([ids[:common], ids[: _PROBE - common]])
+
+        def scored(start: int, stop: int) -> TokenIds:
+            return np.arange(start + 1, stop, dtype=np.int32)
 
         def logits() -> Any:
-            ids = np.arange(_PROBE, dtype=np.int32) % self.vocabulary
-            cache = self.new_cache(_PROBE)
-            parts = (slice(0, _PROBE // 2), slice(_PROBE // 2, _PROBE))
-            return torch.cat(
-                [self._logits(ids[p], p.start, cache, np.arange(_PROBE // 2, dtype=np.int32)) for p in parts]
-            )
+            cache, branch = self.new_cache(0, _PROBE), self.new_cache(common, _PROBE)
+            first = Stretch(ids, 0, half, cache, scored=scored(0, half))
+            later = [
+                Stretch(ids, half, _PROBE, cache, scored=scored(half, _PROBE)),
+                Stretch(other, common, half, branch, ((cache, common),), scored(common, half)),
+            ]
+            if self._fast:
+                return torch.cat([self._logits_together([first]), self._logits_together(later)])
+            return torch.cat([self._logits(stretch) for stretch in (first, *later)])
 
-        same = False
         with torch.inference_mode(), suppress(Exception):  # the kernel is torch's own affair and may change
             usual = logits()
             self._model.set_attn_implementation(torch_attention.NAME)
-            same = torch.allclose(logits(), usual, rtol=1e-4, atol=1e-3)
-        if not same:
-            self._model.set_attn_implementation("sdpa")
+            self._fast = True
+            self._fast = torch.allclose(logits(), usual, rtol=1e-4, atol=1e-3)
+            if self._fast:
+                return
+        self._fast = False
+        self._model.set_attn_implementation("sdpa")
 
     def _tensor(self, numbers: TokenIds) -> Any:
         return torch.from_numpy(numbers.astype(np.int64)).to(self.device)
@@ -197,73 +242,8 @@ class TorchModel:
         )
 
     def _stop_if_left(self, *_: Any) -> None:
-        if self._left.is_set():
+        if self._left():
             raise CancelledError
-
-
-class KeyValues:
-    """The keys and values of a prompt's first positions in each layer."""
-
-    def __init__(self, layers: int, capacity: int) -> None:
-        self.capacity = capacity
-        self._rooms = [_Room(capacity) for _ in range(layers)]
-        self._cache = Cache(layers=self._rooms)
-
-    def rewound(self, length: int) -> Any:
-        """What the model takes as its cache, with the first `length` positions in it."""
-        for room in self._rooms:
-            room.rewind(length)
-        return self._cache
-
-    def copy(self, other: "KeyValues", start: int, stop: int) -> None:
-        """Take over the positions [start, stop) of another cache. Raises MemoryError."""
-        try:
-            for ours, theirs in zip(self._rooms, other._rooms, strict=True):
-                ours.copy(theirs, start, stop)
-        except RuntimeError as error:
-            _raise_out_of_memory(error)
-            raise
-
-
-class _Room(DynamicLayer):
-    """One layer's keys and values [1, heads, capacity, head_dim], written in place; the model sees views."""
-
-    def __init__(self, capacity: int) -> None:
-        super().__init__()
-        self._capacity = capacity
-        self._room: tuple[Any, Any] | None = None
-
-    def rewind(self, length: int) -> None:
-        """Go back to the first `length` positions."""
-        if self._room is not None:
-            self.keys, self.values = (tensor[:, :, :length] for tensor in self._room)
-
-    def copy(self, other: "_Room", start: int, stop: int) -> None:
-        """Take over the positions [start, stop) of another layer."""
-        if other._room is not None:
-            with torch.inference_mode():
-                for ours, theirs in zip(self._allocated(*other._room), other._room, strict=True):
-                    ours[:, :, start:stop] = theirs[:, :, start:stop]
-
-    def update(self, key_states: Any, value_states: Any, *_: Any, **__: Any) -> tuple[Any, Any]:
-        """Append new positions; all keys and values so far."""
-        room = self._allocated(key_states, value_states)
-        start = self.get_seq_length()
-        stop = start + key_states.shape[2]
-        for tensor, states in zip(room, (key_states, value_states), strict=True):
-            tensor[:, :, start:stop] = states
-        self.rewind(stop)
-        return self.keys, self.values
-
-    def _allocated(self, *like: Any) -> tuple[Any, Any]:
-        """The room, made at first for tensors like these."""
-        if self._room is None:
-            keys, values = (t.new_empty((*t.shape[:2], self._capacity, t.shape[3])) for t in like)
-            self._room = keys, values
-            self.dtype, self.device = keys.dtype, keys.device
-            self.is_initialized = True
-            self.rewind(0)
-        return self._room
 
 
 def _chosen(logits: Any, targets: Any) -> LogProbs:
@@ -306,12 +286,6 @@ def _rotations(text: Any) -> set[Any]:
     ropes += [nested for rope in ropes for nested in rope.values() if isinstance(nested, dict)]
     kinds = [rope.get("rope_type", rope.get("type")) for rope in ropes]
     return {kind for kind in kinds if kind is not None}
-
-
-def _raise_out_of_memory(error: Exception) -> None:
-    """Raise MemoryError if that is what torch means."""
-    if isinstance(error, MemoryError) or any(words in str(error) for words in _OUT_OF_MEMORY):
-        raise MemoryError from error
 
 
 def _line(error: Exception) -> str:

@@ -1,7 +1,7 @@
 """What to compute: windows that fit the model, one ablation a row in each, and what that costs."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,19 +88,34 @@ class Plan:
         tokens = self.windows[ablation.window].tokens
         return tokens if ablation.row is None else tokens[~self._owned(tokens, ablation.row)]
 
-    def request(self, ablation: Ablation, responses: Sequence[int], reach: int = 0) -> ScoreRequest:
+    def request(
+        self,
+        ablation: Ablation,
+        responses: Sequence[int],
+        reach: int = 0,
+        *,
+        branch: bool = False,
+        again: bool = False,
+        texts: bool = True,
+    ) -> ScoreRequest:
         """Score `responses` (a span each, in their order), the prompt cut after the last of them, or after
-        `reach` tokens if that is further: a baseline that is only wanted for its prefix."""
+        `reach` tokens if that is further: a baseline that is only wanted for its prefix.
+
+        `branch` says whether an ablation is worth keeping, `again` that a baseline is to be computed anew.
+        Without `texts` the request is one to ask about, not to score.
+        """
         tokens = self.tokens(ablation)
         spans = tuple(np.searchsorted(tokens, self.prompt.responses[response]) for response in responses)
         length = max([reach, *(int(span[-1]) + 1 for span in spans)])
         sent = tokens[:length]
+        baseline = ablation.row is None
         return ScoreRequest(
             self.prompt.ids[sent],
             spans,
-            keep=ablation.row is None,
-            shared=ablation.shared,
-            texts=self.prompt.texts(sent),
+            keep=baseline,
+            shared=ablation.shared if not baseline else 0 if again else length,
+            texts=self.prompt.texts(sent) if texts else (),
+            branch=branch and not baseline,
         )
 
     def keys(self, ablation: Ablation, fingerprint: str, repeat: int = 0) -> dict[int, bytes]:
@@ -131,10 +146,12 @@ class Plan:
         repeats: NDArray[np.int64] | None = None,
         *,
         reuse: bool = True,
+        kept: Callable[[ScoreRequest], int] = lambda request: 0,
     ) -> int:
         """Tokens through the model for the `missing` cells [rows, responses], the responses [R] whose
         baseline is `unknown`, and those whose baseline is to be scored `repeats` [R] times more; with `reuse`
-        of the baseline's prefix, or each prompt anew."""
+        of the baseline's prefix, or each prompt anew. `kept` says how many of a request's first tokens are
+        known from before."""
         repeats = np.zeros(len(unknown), np.int64) if repeats is None else repeats
         total = 0
         for baseline, *ablations in self.of_window:
@@ -142,15 +159,46 @@ class Plan:
             for ablation in ablations:
                 wanted = [response for response in ablation.responses if missing[ablation.row, response]]
                 if wanted:
-                    reused = ablation.shared if reuse else 0
-                    total += self._end(ablation, wanted[-1]) - reused
-                    reach = max(reach, reused)
+                    total += self.tokens_of(ablation, wanted, reuse=reuse, kept=kept)
+                    reach = max(reach, ablation.shared if reuse else 0)
             wanted = [response for response in baseline.responses if unknown[response]]
-            total += max(reach, self._end(baseline, wanted[-1]) if wanted else 0)
+            if wanted or reach:
+                total += self.tokens_of(baseline, wanted, reach, kept=kept)
             for repeat in range(int(repeats[list(baseline.responses)].max(initial=0))):
                 again = [response for response in baseline.responses if repeats[response] > repeat]
                 total += self._end(baseline, again[-1])
         return total
+
+    def tokens_of(
+        self,
+        ablation: Ablation,
+        responses: Sequence[int],
+        reach: int = 0,
+        *,
+        reuse: bool = True,
+        kept: Callable[[ScoreRequest], int],
+    ) -> int:
+        """Tokens through the model for one request, its baseline computed before."""
+        request = self.request(ablation, responses, reach, texts=False)
+        return len(request.ids) - max(ablation.shared if reuse else 0, kept(request))
+
+    def together(
+        self,
+        requests: Iterable[tuple[Ablation, Sequence[int]]],
+        limit: int,
+        *,
+        reuse: bool,
+        kept: Callable[[ScoreRequest], int],
+    ) -> int:
+        """How many of these requests, from the first on, put at most `limit` tokens through the model
+        together: at least one."""
+        count = 0
+        for ablation, responses in requests:
+            limit -= self.tokens_of(ablation, responses, reuse=reuse, kept=kept) if responses and limit else 1
+            if limit < 0:
+                break
+            count += 1
+        return max(1, count)
 
     def _end(self, ablation: Ablation, response: int) -> int:
         """How many of an ablation's tokens stand up to a response's end."""

@@ -7,22 +7,19 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass
 
 import numpy as np
-import stamina
 from numpy.typing import NDArray
 
-from memscope.activity import Activities, Activity
+from memscope.activity import Activities
 from memscope.errors import ScorerError
-from memscope.scorers.base import LogProbs, Scorer
+from memscope.scorers.base import LogProbs, Scorer, ScoreRequest
+from memscope.scoring.asking import ask
 from memscope.scoring.concurrent import merge
 from memscope.scoring.matrix import CellState, ScoreMatrix
 from memscope.scoring.plan import Ablation, Plan
 from memscope.scoring.recognition import recognise
+from memscope.scoring.run_progress import RunProgress
 from memscope.store import Store
 
-_ATTEMPTS = 12
-"""Tries of a request: with the waits between them about a minute, in which a server may come back."""
-_LONGEST_WAIT = 10.0
-"""Seconds between two tries, unless the scorer asks for more."""
 _REPEATS = 2
 """How often the baseline is scored again, to see how much a scorer that is not exact differs from itself."""
 
@@ -42,11 +39,19 @@ class Run:
     """The scoring of one plan into one matrix by one scorer.
 
     `baseline` holds each response's log-probabilities with all memories [t], in nats, once they are known; if
-    the scorer is not `per_token`, their sum [1].
+    the scorer is not `per_token`, their sum [1]. `grows` says whether the conversation may grow and its
+    ablations be asked for again, so that they are worth keeping.
     """
 
     def __init__(
-        self, plan: Plan, matrix: ScoreMatrix, scorer: Scorer, store: Store, activities: Activities
+        self,
+        plan: Plan,
+        matrix: ScoreMatrix,
+        scorer: Scorer,
+        store: Store,
+        activities: Activities,
+        *,
+        grows: bool = False,
     ) -> None:
         self.plan = plan
         self.matrix = matrix
@@ -58,6 +63,7 @@ class Run:
         self._scorer = scorer
         self._store = store
         self._activities = activities
+        self._grows = grows
         self._fingerprint = recognise(scorer, store)
         self._computed_before = scorer.tokens_computed
         self._again: dict[tuple[int, int], float] = {}
@@ -87,6 +93,7 @@ class Run:
             unknown,
             np.array(repeats, np.int64).reshape(-1, len(responses)).sum(axis=0),
             reuse=self._scorer.reuses_prefix,
+            kept=self._scorer.tokens_kept,
         )
 
     def tokens_in_all(self, only: NDArray[np.bool_] | None = None) -> int:
@@ -152,6 +159,7 @@ class Run:
         self.matrix.retry_failed()
         if fresh:
             self._forget()
+            await self._scorer.forget()
         else:
             await self.recall()
         yield Change(tuple(range(len(self.matrix.keys))))
@@ -160,7 +168,13 @@ class Run:
                 suppress(RowsFailedError),
                 self._activities.track("scoring", total=self.tokens_missing(), unit="tokens") as activity,
             ):
-                progress = _Progress(self, activity)
+                missing = self._only & (self.matrix.states == CellState.PENDING)
+                progress = RunProgress(
+                    activity,
+                    self.matrix.keys,
+                    int(missing.any(axis=1).sum()),
+                    lambda: self._scorer.tokens_computed,
+                )
                 jobs = self._jobs(progress, fresh, order)
                 async with aclosing(merge(jobs, self._scorer.concurrency)) as changes:
                     async for change in changes:
@@ -205,7 +219,7 @@ class Run:
                     yield ablation.row, response, logprobs
 
     def _jobs(
-        self, progress: "_Progress", fresh: bool, order: Sequence[int]
+        self, progress: RunProgress, fresh: bool, order: Sequence[int]
     ) -> Iterator[AsyncGenerator[Change]]:
         """What there is to do, in the order in which it should begin: each window's baseline, then its rows,
         with the baseline's repetitions among them, so that they meet the same load."""
@@ -220,15 +234,23 @@ class Run:
             else:
                 ready.known.set()
             repeats = [n for n in self._repeats() if self._wanted(baseline, n)]
-            for number, ablation in enumerate(rows):
-                while repeats and number >= len(rows) * (_REPEATS + 1 - len(repeats)) // (_REPEATS + 1):
+            done = 0
+            while done < len(rows):
+                while repeats and done >= len(rows) * (_REPEATS + 1 - len(repeats)) // (_REPEATS + 1):
                     yield self._repeat_baseline(baseline, repeats.pop(0), ready, progress)
-                yield self._score_row(ablation, ready, progress)
+                together = self.plan.together(
+                    ((ablation, self._wanted(ablation)) for ablation in rows[done:]),
+                    self._scorer.batch_tokens,
+                    reuse=self._scorer.reuses_prefix,
+                    kept=self._scorer.tokens_kept,
+                )
+                yield self._score_rows(rows[done : done + together], ready, progress)
+                done += together
             for repeat in repeats:
                 yield self._repeat_baseline(baseline, repeat, ready, progress)
 
     async def _score_baseline(
-        self, baseline: Ablation, ready: "_Baseline", progress: "_Progress", fresh: bool
+        self, baseline: Ablation, ready: "_Baseline", progress: RunProgress, fresh: bool
     ) -> AsyncGenerator[Change]:
         """Score one window's baseline, far enough for its rows to share its prefix."""
         unknown = self._wanted(baseline)
@@ -246,7 +268,7 @@ class Run:
             ready.known.set()
 
     async def _repeat_baseline(
-        self, baseline: Ablation, repeat: int, ready: "_Baseline", progress: "_Progress"
+        self, baseline: Ablation, repeat: int, ready: "_Baseline", progress: RunProgress
     ) -> AsyncGenerator[Change]:
         """Score one window's baseline once more, to measure noise; failing that, the noise stays unknown."""
         await ready.known.wait()
@@ -257,19 +279,31 @@ class Run:
                     progress.update()
             yield Change(tuple(range(len(self.matrix.keys))))
 
-    async def _score_row(
-        self, ablation: Ablation, ready: "_Baseline", progress: "_Progress"
+    async def _score_rows(
+        self, ablations: Sequence[Ablation], ready: "_Baseline", progress: RunProgress
     ) -> AsyncGenerator[Change]:
-        """Score what one ablation lacks; without a baseline a cell fails, with the baseline's reason."""
-        assert ablation.row is not None
+        """Score what these ablations lack, at the same time; without a baseline a cell fails, with the
+        baseline's reason."""
         await ready.known.wait()
-        row, change = ablation.row, Change((ablation.row,))
-        wanted = self._wanted(ablation)
-        self.matrix.set_failed(row, [r for r in wanted if r not in self.baseline], ready.reason)
-        wanted = [response for response in wanted if response in self.baseline]
-        self.matrix.set_running(row, wanted)
-        progress.row(row)
-        yield change
+        jobs = []
+        for ablation in ablations:
+            assert ablation.row is not None
+            row, wanted = ablation.row, self._wanted(ablation)
+            self.matrix.set_failed(row, [r for r in wanted if r not in self.baseline], ready.reason)
+            wanted = [response for response in wanted if response in self.baseline]
+            self.matrix.set_running(row, wanted)
+            progress.row(row)
+            jobs.append(self._score_row(ablation, row, wanted, progress))
+        yield Change(tuple(ablation.row for ablation in ablations if ablation.row is not None))
+        async with aclosing(merge(iter(jobs), len(jobs))) as changes:
+            async for change in changes:
+                yield change
+
+    async def _score_row(
+        self, ablation: Ablation, row: int, wanted: Sequence[int], progress: RunProgress
+    ) -> AsyncGenerator[Change]:
+        """Score these responses of one ablation."""
+        change = Change((row,))
         try:
             async with aclosing(self._score_ablation(ablation, wanted)) as responses:
                 async for _ in responses:
@@ -289,27 +323,16 @@ class Run:
         if not wanted and not reach:
             return
         keys = self.plan.keys(ablation, self._fingerprint, repeat)
-        left = list(wanted)
-        async for attempt in stamina.retry_context(
-            on=_again, attempts=_ATTEMPTS, timeout=None, wait_max=_LONGEST_WAIT
-        ):
-            with attempt:
-                asked = tuple(left)
-                self.requests += 1
-                request = self.plan.request(ablation, asked, reach)
-                async with aclosing(self._scorer.score(request)) as scores:
-                    async for score in scores:
-                        if not 0 <= score.span < len(asked) or asked[score.span] not in left:
-                            raise ScorerError("the scorer gave a span that it was not asked for")
-                        response = asked[score.span]
-                        if problem := self._problem_with(response, score.logprobs):
-                            raise ScorerError(problem)
-                        await self._keep(keys[response], score.logprobs)
-                        self._fill(ablation, response, score.logprobs, repeat)
-                        left.remove(response)
-                        yield response
-                if left:
-                    raise ScorerError(f"{len(left)} of {len(asked)} responses came back without a score")
+
+        def request(asked: Sequence[int]) -> ScoreRequest:
+            self.requests += 1
+            return self.plan.request(ablation, asked, reach, branch=self._grows, again=repeat > 0)
+
+        async with aclosing(ask(self._scorer, wanted, request, self._problem_with)) as found:
+            async for response, logprobs in found:
+                await self._keep(keys[response], logprobs)
+                self._fill(ablation, response, logprobs, repeat)
+                yield response
 
     def _problem_with(self, response: int, logprobs: LogProbs) -> str | None:
         """Why these can't be the log-probabilities of a response, if they can't."""
@@ -381,32 +404,3 @@ class _Baseline:
         self.known = asyncio.Event()
         self.reach = reach
         self.reason = "the scorer gave no baseline"
-
-
-def _again(error: Exception) -> bool | float:
-    """Whether to try a failed request again, or after how many seconds."""
-    if not isinstance(error, ScorerError) or error.final:
-        return False
-    return True if error.retry_after is None else error.retry_after
-
-
-class _Progress:
-    """The activity of a whole run: tokens done, and which memory is being left out."""
-
-    def __init__(self, run: Run, activity: Activity) -> None:
-        self._run = run
-        self._activity = activity
-        self._before = run.tokens_computed
-        self._rows = 0
-        missing = run._only & (run.matrix.states == CellState.PENDING)
-        self._total = int(missing.any(axis=1).sum())
-
-    def row(self, row: int) -> None:
-        """Another row begins."""
-        self._rows = min(self._rows + 1, self._total)
-        self._activity.update(title=f"scoring {self._run.matrix.keys[row]} {self._rows}/{self._total}")
-        self.update()
-
-    def update(self) -> None:
-        """Tokens have been computed."""
-        self._activity.update(done=self._run.tokens_computed - self._before)

@@ -169,7 +169,7 @@ class Session:
                 rows = each_alone(len(conversation.memories))
                 keys = [memory.key for memory in conversation.memories]
                 run = await asyncio.to_thread(
-                    self._plan, conversation, prompt, rows, keys, scorer, self._store
+                    self._plan, conversation, prompt, rows, keys, scorer, self._store, grows=True
                 )
                 await run.recall()
         except BaseException as error:
@@ -308,11 +308,13 @@ class Session:
         keys: Sequence[str],
         scorer: Scorer,
         store: Store,
+        *,
+        grows: bool = False,
     ) -> Run:
         plan = Plan(prompt, rows, scorer.context_length)
         matrix = ScoreMatrix(keys, conversation.responses, plan.possible(), per_token=scorer.per_token)
         matrix.tokens[:] = [len(positions) for positions in prompt.responses]
-        return Run(plan, matrix, scorer, store, self.activities)
+        return Run(plan, matrix, scorer, store, self.activities, grows=grows)
 
 
 def _check_metric(metric: Metric, scorer: Scorer) -> None:

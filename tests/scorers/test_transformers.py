@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import threading
 from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from memscope.scorers.base import LogProbs, ScoreRequest, TokenIds
 from memscope.scorers.embedded.folder import ModelFolder
 from memscope.scorers.embedded.pull import DEFAULT_MODEL, models_dir
 from memscope.scorers.embedded.scorer import EmbeddedScorer
+from memscope.scorers.kept import Stretch
 from memscope.scorers.local import LocalScorer
 from memscope.scorers.transformers import TransformersScorer
 from tests.scorers.embedded.tiny import Doubles, random_ids, write_model
@@ -167,6 +167,47 @@ def test_the_kept_prompt_stays_whole_and_grows(scorer: TransformersScorer, model
     assert grown == pytest.approx(naive(model, long)[649:], abs=1e-4)
 
 
+def test_kept_ablations_go_on_from_where_they_ended(scorer: TransformersScorer, model: Path) -> None:
+    ends = (160, 175, 200)
+    cuts = ((20, 40), (90, 95), (0, 0))
+    for before, end in zip((None, *ends), ends, strict=False):
+        for start, stop in cuts[::-1]:
+            ids = np.delete(IDS[:end], np.s_[start:stop])
+            is_baseline = start == stop
+            request = ScoreRequest(
+                ids,
+                (np.arange(len(ids) - 10, len(ids)),),
+                keep=is_baseline,
+                shared=len(ids) if is_baseline else start,
+                branch=not is_baseline,
+            )
+            computed = scorer.tokens_computed
+            (got,) = asyncio.run(scores(scorer, request))
+            assert got == pytest.approx(naive(model, ids)[-10:], abs=1e-4)
+            expected = len(ids) - request.shared * (not is_baseline) if before is None else end - before
+            assert scorer.tokens_computed - computed == expected
+    computed = scorer.tokens_computed
+    assert scorer.batch_tokens == CHUNK
+    requests = []
+    for start, stop in cuts[:2]:
+        ids = np.delete(random_ids(215), np.s_[start:stop])
+        ids[: len(IDS) - stop + start] = np.delete(IDS, np.s_[start:stop])
+        requests.append(ScoreRequest(ids, (np.arange(len(ids) - 10, len(ids)),), branch=True, shared=start))
+
+    async def together() -> list[list[LogProbs]]:
+        return await asyncio.gather(*(scores(scorer, request) for request in requests))
+
+    for request, (got,) in zip(requests, asyncio.run(together()), strict=True):
+        assert got == pytest.approx(naive(model, request.ids)[-10:], abs=1e-4)
+    assert scorer.tokens_computed == computed + 2 * 15
+    for kept in scorer._kept._prompts:
+        held = [(room.before, room.keys, room.values) for room in kept.cache.rooms]
+        assert held == [([], None, None)] * 2, "it would hold on to what others have dropped"
+    fewest = EmbeddedScorer(ModelFolder(model))
+    run(fewest, IDS, range(190, 200), keep=True)
+    assert fewest._kept._position_bytes == scorer._kept._position_bytes
+
+
 def test_a_span_is_yielded_as_soon_as_its_last_token_is_known(scorer: TransformersScorer) -> None:
     async def progress() -> list[tuple[int, int]]:
         request = ScoreRequest(IDS, (np.arange(50, 60), np.arange(150, 200)))
@@ -201,11 +242,9 @@ def test_cancelling_the_task_stops_and_keeps_what_is_done(scorer: TransformersSc
 
 def test_a_prompt_that_nobody_waits_for_ends_within_one_layer(scorer: TransformersScorer) -> None:
     run(scorer, IDS, range(150, 200))
-    left = threading.Event()
-    left.set()
-    cache = scorer._torch.new_cache(200)
+    stretch = Stretch(IDS, 0, 200, scorer._torch.new_cache(0, 200))
     with pytest.raises(CancelledError):
-        scorer._torch.logprobs(IDS, 0, 200, cache, np.arange(150, 200, dtype=np.int32), left)
+        scorer._torch.logprobs([stretch], lambda: True)
 
 
 @pytest.mark.parametrize(
@@ -308,7 +347,7 @@ def test_a_prompt_too_large_for_memory_is_an_error_and_the_next_one_works(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr("memscope.scorers.torch_model._Room._allocated", no_room)
+        patch.setattr("memscope.scorers.torch_cache.Room._allocated", no_room)
         with pytest.raises(ScorerError, match="not enough memory"):
             run(scorer, IDS, range(150, 200), keep=True)
     assert len(run(scorer, IDS, range(150, 200), keep=True)[0]) == 50

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 from memscope.scorers.base import LogProbs, TokenIds, common_prefix
 from memscope.scorers.embedded.folder import ModelFolder
 from memscope.scorers.embedded.llama import Floats, KeyValues, Llama
+from memscope.scorers.kept import Stretch
 from memscope.scorers.tokenizer import FolderTokenizer
 
 _CHUNK = 256
@@ -125,7 +126,7 @@ class Oracle:
             ids,
             np.empty((len(ids), self.folder.config.hidden), np.float32),
             np.full(len(ids), np.nan, np.float32),
-            KeyValues(self.folder.config, len(ids)),
+            KeyValues(self.folder.config, 0, len(ids)),
         )
         if best is not None and shared:
             prompt.hidden[:shared] = best.hidden[:shared]
@@ -133,7 +134,7 @@ class Oracle:
             prompt.cache.copy(best.cache, 0, shared)
         for start in range(shared, len(ids), _CHUNK * self._engine.threads):
             stop = min(start + _CHUNK * self._engine.threads, len(ids))
-            prompt.hidden[start:stop] = self._engine.forward(ids[start:stop], start, prompt.cache)
+            prompt.hidden[start:stop] = self._engine.forward([Stretch(ids, start, stop, prompt.cache)])
             first = max(start, 1)
             targets = ids[first:stop]
             prompt.logprobs[first:stop] = self._engine.logprobs(prompt.hidden[first - 1 : stop - 1], targets)

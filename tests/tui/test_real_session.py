@@ -72,7 +72,7 @@ async def test_a_second_look_finds_everything_in_the_store(scorer: HashScorer) -
 async def test_a_row_that_fails_stays_apart_and_says_why(
     scorer: HashScorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("memscope.scoring.run._ATTEMPTS", 1)
+    monkeypatch.setattr("memscope.scoring.asking._ATTEMPTS", 1)
     scorer.answer = failing(2, reason="the server said [/no]")
     session = talk_session()
     async with running(session, score_at_once=True) as pilot:

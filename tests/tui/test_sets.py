@@ -148,7 +148,7 @@ async def test_stop_works_while_only_a_set_is_scored() -> None:
 
 
 async def test_a_set_that_fails_says_why(scorer: HashScorer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("memscope.scoring.run._ATTEMPTS", 1)
+    monkeypatch.setattr("memscope.scoring.asking._ATTEMPTS", 1)
     scorer.answer = failing(2, reason="the server said [/no]")
     session = Session(conversation(*TALK))
     async with running(session) as pilot:

@@ -1,6 +1,8 @@
 """A Llama-architecture forward pass in numpy, float32, chunk by chunk with a key/value cache."""
 
+import functools
 import itertools
+import operator
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +15,7 @@ import threadpoolctl
 from numpy.typing import NDArray
 
 from memscope.scorers.embedded.folder import LlamaConfig, ModelFolder
+from memscope.scorers.kept import Stretch
 
 Floats = NDArray[np.float32]
 Share = TypeVar("Share")
@@ -40,10 +43,11 @@ class _Layer:
 
 
 class KeyValues:
-    """The keys and values of a prompt's first positions, each [layers, kv_heads, capacity, head_dim]."""
+    """The keys and values of a prompt's positions from `first` on: [layers, kv_heads, capacity, head_dim]."""
 
-    def __init__(self, config: LlamaConfig, capacity: int) -> None:
+    def __init__(self, config: LlamaConfig, first: int, capacity: int) -> None:
         shape = (config.layers, config.kv_heads, capacity, config.head_dim)
+        self.first = first
         self.keys = np.empty(shape, np.float32)
         self.values = np.empty(shape, np.float32)
 
@@ -52,10 +56,17 @@ class KeyValues:
         """How many positions fit."""
         return self.keys.shape[2]
 
+    @property
+    def position_bytes(self) -> int:
+        """Bytes that a position takes."""
+        return 2 * self.keys[:, :, :1].nbytes
+
     def copy(self, other: "KeyValues", start: int, stop: int) -> None:
         """Take over the positions [start, stop) of another cache."""
-        self.keys[:, :, start:stop] = other.keys[:, :, start:stop]
-        self.values[:, :, start:stop] = other.values[:, :, start:stop]
+        for ours, theirs in ((self.keys, other.keys), (self.values, other.values)):
+            ours[:, :, start - self.first : stop - self.first] = theirs[
+                :, :, start - other.first : stop - other.first
+            ]
 
 
 class Llama:
@@ -73,7 +84,7 @@ class Llama:
         Raises ModelError if they can't be read, MemoryError if they do not fit.
         """
         self.config = folder.config
-        self.threads = threads or min(8, _processors())
+        self.threads = threads or default_threads()
         self._pool = ThreadPoolExecutor(self.threads, "memscope-engine")
         threadpoolctl.threadpool_limits(1, user_api="blas")
         self._embedding = folder.read("model.embed_tokens.weight")
@@ -82,24 +93,22 @@ class Llama:
         self._layers = list(self._pool.map(lambda layer: _load(folder, layer), range(self.config.layers)))
         self._rotation = np.empty((0, self.config.head_dim // 2), np.complex64)
 
-    def forward(self, ids: NDArray[np.int32], start: int, cache: KeyValues) -> Floats:
-        """Hidden states [n, hidden] after the last layer for the tokens `ids` [n] at positions start...
-
-        `cache` holds the positions before `start`, and those of `ids` afterwards.
-        """
-        self._extend_rotation(start + len(ids))
-        threads = max(1, min(self.threads, len(ids) // 16))
-        hidden = np.empty((len(ids), self.config.hidden), np.float32)
+    def forward(self, stretches: Sequence[Stretch[KeyValues]]) -> Floats:
+        """Hidden states [n, hidden] after the last layer for the positions of all stretches, in order."""
+        self._extend_rotation(max(stretch.stop for stretch in stretches))
+        rows = sum(stretch.stop - stretch.start for stretch in stretches)
+        threads = max(1, min(self.threads, rows // 16))
+        hidden = np.empty((rows, self.config.hidden), np.float32)
         barrier = threading.Barrier(threads)
 
-        def run(blocks: list[slice]) -> None:
+        def run(blocks: list[_Block]) -> None:
             try:
-                _Rows(self, blocks, ids, start, cache, hidden).run(barrier)
+                _Rows(self, blocks, hidden).run(barrier)
             except BaseException:
                 barrier.abort()
                 raise
 
-        self._on_threads(run, _deal(len(ids), threads))
+        self._on_threads(run, [_blocks(share, stretches) for share in _deal(rows, threads)])
         return hidden
 
     def logprobs(self, hidden: Floats, targets: NDArray[np.int32]) -> Floats:
@@ -151,35 +160,44 @@ class Llama:
             self._rotation = np.cos(angles) + 1j * np.sin(angles)
 
 
+@dataclass(frozen=True)
+class _Block:
+    """Rows [start, stop) of a chunk that belong to one stretch, the first at a `position` of its prompt."""
+
+    stretch: Stretch[KeyValues]
+    start: int
+    stop: int
+    position: int
+
+    @property
+    def end(self) -> int:
+        """The position after the last row's."""
+        return self.position + self.stop - self.start
+
+
 class _Rows:
     """One thread's rows of a chunk, taken through all layers."""
 
-    def __init__(
-        self,
-        model: Llama,
-        blocks: list[slice],
-        ids: NDArray[np.int32],
-        start: int,
-        cache: KeyValues,
-        hidden: Floats,
-    ) -> None:
+    def __init__(self, model: Llama, blocks: list[_Block], hidden: Floats) -> None:
         config = model.config
         rows = np.concatenate([np.arange(block.start, block.stop) for block in blocks])
+        positions = np.concatenate([np.arange(block.position, block.end) for block in blocks])
         n = len(rows)
-        self._model, self._config, self._cache = model, config, cache
+        self._model, self._config = model, config
         self._rows, self._hidden = rows, hidden
-        self._x = model._embedding[ids[rows]]
-        self._rotation = model._rotation[rows + start][:, None]
-        # (place among this thread's rows, first position) of each block
-        self._blocks: list[tuple[slice, int]] = []
+        ids = np.concatenate([block.stretch.ids[block.position : block.end] for block in blocks])
+        self._x = model._embedding[ids]
+        self._rotation = model._rotation[positions][:, None]
+        self._blocks: list[tuple[_Block, slice]] = []
+        """Each with its place among this thread's rows."""
         place = 0
         for block in blocks:
             length = block.stop - block.start
-            self._blocks.append((slice(place, place + length), start + block.start))
+            self._blocks.append((block, slice(place, place + length)))
             place += length
         group = config.heads // config.kv_heads
         tallest = max(block.stop - block.start for block in blocks)
-        last = start + max(block.stop for block in blocks)
+        last = max(block.end for block in blocks)
         self._scores = np.empty(group * tallest * last, np.float32)
         self._normal = np.empty((n, config.hidden), np.float32)
         self._qkv = np.empty((n, (config.heads + 2 * config.kv_heads) * config.head_dim), np.float32)
@@ -194,8 +212,8 @@ class _Rows:
         for number, layer in enumerate(self._model._layers):
             self._project(number, layer)
             barrier.wait()
-            for place, position in self._blocks:
-                self._attend(number, place, position)
+            for block, place in self._blocks:
+                self._attend(number, block, place)
             _add_product(self._x, self._mixed, layer.output, layer.output_bias, self._normal)
             self._feed_forward(layer)
         self._hidden[self._rows] = self._x
@@ -213,37 +231,44 @@ class _Rows:
         )
         np.multiply(pairs, self._rotation, out=pairs)
         by_head = self._qkv.reshape(len(self._qkv), -1, config.head_dim).swapaxes(0, 1)
-        for place, position in self._blocks:
-            at = slice(position, position + place.stop - place.start)
-            self._cache.keys[number, :, at] = by_head[config.heads : -config.kv_heads, place]
-            self._cache.values[number, :, at] = by_head[-config.kv_heads :, place]
+        for block, place in self._blocks:
+            cache = block.stretch.cache
+            at = slice(block.position - cache.first, block.end - cache.first)
+            cache.keys[number, :, at] = by_head[config.heads : -config.kv_heads, place]
+            cache.values[number, :, at] = by_head[-config.kv_heads :, place]
 
-    def _attend(self, number: int, place: slice, position: int) -> None:
+    def _attend(self, number: int, block: _Block, place: slice) -> None:
         """Causal attention of one block of rows, the query heads of one key/value head at a time."""
         config = self._config
-        n = place.stop - place.start
+        n, end = block.stop - block.start, block.end
         group = config.heads // config.kv_heads
-        end = position + n
         width = group * config.head_dim
         # Scores lie transposed, [keys, queries]: both products run faster so.
         scores = self._scores[: end * n * group].reshape(end, n * group)
-        own = scores[position:].reshape(n, n, group)
+        own = scores[block.position :].reshape(n, n, group)
         ones = self._ones[:end]
+        parts = [
+            (scores[cache.first : stop], cache.keys[number], cache.values[number], stop - cache.first)
+            for cache, stop in (*block.stretch.before, (block.stretch.cache, end))
+        ]
         for head in range(config.kv_heads):
             columns = slice(head * width, (head + 1) * width)
             queries = self._qkv[place, columns].reshape(n * group, config.head_dim).T
-            keys, values = self._cache.keys[number, head, :end], self._cache.values[number, head, :end]
-            np.matmul(keys, queries, out=scores)
+            for out, keys, _, length in parts:
+                np.matmul(keys[head, :length], queries, out=out)
             own += self._future[:n, :n, None]
             np.exp(scores, out=scores)
             sums = ones @ scores
             if not (sums.min() > _SMALLEST_SUM and sums.max() < _LARGEST_SUM):
-                np.matmul(keys, queries, out=scores)
+                for out, keys, _, length in parts:
+                    np.matmul(keys[head, :length], queries, out=out)
                 own += self._future[:n, :n, None]
                 scores -= scores.max(axis=0)
                 np.exp(scores, out=scores)
                 sums = ones @ scores
-            mixed = scores.T @ values
+            mixed = functools.reduce(
+                operator.iadd, (weights.T @ values[head, :length] for weights, _, values, length in parts)
+            )
             mixed /= sums[:, None]
             self._mixed[place, columns] = mixed.reshape(n, width)
 
@@ -291,6 +316,20 @@ def _deal(rows: int, threads: int) -> list[list[slice]]:
     return shares
 
 
+def _blocks(share: list[slice], stretches: Sequence[Stretch[KeyValues]]) -> list[_Block]:
+    """The rows of a share, cut where another stretch begins."""
+    blocks = []
+    first = 0
+    for stretch in stretches:
+        last = first + stretch.stop - stretch.start
+        for rows in share:
+            start, stop = max(rows.start, first), min(rows.stop, last)
+            if start < stop:
+                blocks.append(_Block(stretch, start, stop, stretch.start + start - first))
+        first = last
+    return blocks
+
+
 def _load(folder: ModelFolder, number: int) -> _Layer:
     config = folder.config
     prefix = f"model.layers.{number}."
@@ -333,7 +372,8 @@ def _load(folder: ModelFolder, number: int) -> _Layer:
     )
 
 
-def _processors() -> int:
+def default_threads() -> int:
+    """The processors that this process may use, at most 8."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        return min(8, len(os.sched_getaffinity(0)))
+    return min(8, os.cpu_count() or 1)

@@ -1,10 +1,13 @@
-"""The embedded scorer: exact log-probabilities from the numpy engine, with reuse of the baseline's prefix."""
+"""The embedded scorer: exact log-probabilities from the numpy engine, going on from prompts that are kept."""
 
-import threading
+from collections.abc import Callable, Sequence
 
-from memscope.scorers.base import ChatTokenizer, LogProbs, TokenIds
+import numpy as np
+
+from memscope.scorers.base import ChatTokenizer, LogProbs
 from memscope.scorers.embedded.folder import ModelFolder
-from memscope.scorers.embedded.llama import KeyValues, Llama
+from memscope.scorers.embedded.llama import KeyValues, Llama, default_threads
+from memscope.scorers.kept import Stretch
 from memscope.scorers.local import LocalScorer
 from memscope.scorers.tokenizer import FolderTokenizer
 
@@ -19,17 +22,34 @@ class EmbeddedScorer(LocalScorer[KeyValues]):
     exact = True
 
     def __init__(
-        self, folder: ModelFolder, tokenizer: ChatTokenizer | None = None, *, reuse: bool = True
+        self,
+        folder: ModelFolder,
+        tokenizer: ChatTokenizer | None = None,
+        *,
+        reuse: bool = True,
+        kv_budget: int | None = None,
     ) -> None:
         """Read the tokenizer and the fingerprint; the weights are read by the first request.
 
-        `reuse=False` computes every prompt from its first token, for comparison. Raises ModelError.
+        `reuse=False` computes every prompt from its first token, for comparison. `kv_budget` bytes are for
+        the keys and values that stay; None stands for a quarter of the free memory. Raises ModelError.
         """
-        super().__init__(folder.name, folder.config.vocabulary, folder.config.context_length, reuse=reuse)
+        super().__init__(
+            folder.name,
+            folder.config.vocabulary,
+            folder.config.context_length,
+            reuse=reuse,
+            kv_budget=kv_budget,
+        )
         self.fingerprint = folder.fingerprint
         self.tokenizer: ChatTokenizer = tokenizer or FolderTokenizer(folder.path)
         self._folder = folder
         self._engine: Llama | None = None
+
+    @property
+    def batch_tokens(self) -> int:
+        """As many as a chunk."""
+        return _CHUNK * default_threads()
 
     def _open(self) -> None:
         if self._engine is None:
@@ -39,18 +59,17 @@ class EmbeddedScorer(LocalScorer[KeyValues]):
         assert self._engine is not None
         return _CHUNK * self._engine.threads
 
-    def _new_cache(self, capacity: int) -> KeyValues:
-        return KeyValues(self._folder.config, capacity)
+    def _new_cache(self, first: int, capacity: int) -> KeyValues:
+        return KeyValues(self._folder.config, first, capacity)
 
     def _compute(
-        self,
-        ids: TokenIds,
-        start: int,
-        stop: int,
-        cache: KeyValues,
-        scored: TokenIds,
-        left: threading.Event,
-    ) -> LogProbs:
+        self, stretches: Sequence[Stretch[KeyValues]], left: Callable[[], bool]
+    ) -> Sequence[LogProbs]:
         assert self._engine is not None
-        hidden = self._engine.forward(ids[start:stop], start, cache)
-        return self._engine.logprobs(hidden[scored - 1 - start], ids[scored])
+        hidden = self._engine.forward(stretches)
+        lengths = [stretch.stop - stretch.start for stretch in stretches]
+        firsts = np.cumsum([0, *lengths[:-1]])
+        rows = [first + s.scored - 1 - s.start for first, s in zip(firsts, stretches, strict=True)]
+        targets = np.concatenate([stretch.ids[stretch.scored] for stretch in stretches])
+        logprobs = self._engine.logprobs(hidden[np.concatenate(rows)], targets)
+        return np.split(logprobs, np.cumsum([len(stretch.scored) for stretch in stretches])[:-1])

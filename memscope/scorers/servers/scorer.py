@@ -94,6 +94,7 @@ class ServerScorer(abc.ABC):
     name: ClassVar[str]
     per_token: ClassVar[bool] = True
     reuses_prefix: ClassVar[bool] = False
+    batch_tokens: ClassVar[int] = 0
     together: ClassVar[int] = 1
     """Prompts in one HTTP request."""
     exact: ClassVar[bool] = False
@@ -136,6 +137,13 @@ class ServerScorer(abc.ABC):
         answer = await self._batches.ask(request)
         for span, logprobs in enumerate(answer.spans):
             yield SpanScore(span, logprobs)
+
+    def tokens_kept(self, request: ScoreRequest) -> int:
+        """None that are known of."""
+        return 0
+
+    async def forget(self) -> None:  # noqa: B027 - for every server the same
+        """Nothing is kept here."""
 
     async def aclose(self) -> None:
         """Close the connections."""

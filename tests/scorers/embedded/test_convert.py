@@ -14,6 +14,7 @@ from memscope.errors import ModelError
 from memscope.scorers.embedded.convert import convert
 from memscope.scorers.embedded.folder import ModelFolder
 from memscope.scorers.embedded.llama import KeyValues, Llama
+from memscope.scorers.kept import Stretch
 from memscope.scorers.tokenizer import FolderTokenizer
 from tests.scorers.embedded.gguf_file import GGUF_CONFIG, TOKENS, write_gguf
 from tests.scorers.embedded.tiny import random_ids, reference_logprobs
@@ -44,7 +45,7 @@ def test_the_converted_model_scores_like_the_original_weights(tmp_path: Path) ->
     weights = write_gguf(tmp_path / "tiny.gguf")
     engine = Llama(ModelFolder(converted(tmp_path / "tiny.gguf", tmp_path / "model")))
     ids = random_ids(50, len(TOKENS))
-    hidden = engine.forward(ids, 0, KeyValues(engine.config, 50))
+    hidden = engine.forward([Stretch(ids, 0, 50, KeyValues(engine.config, 0, 50))])
     plain = reference_logprobs(GGUF_CONFIG, weights, ids)
     assert engine.logprobs(hidden[:-1], ids[1:]) == pytest.approx(plain[1:], abs=1e-4)
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from memscope.scorers.embedded.folder import ModelFolder
 from memscope.scorers.embedded.llama import KeyValues, Llama
+from memscope.scorers.kept import Stretch
 from tests.scorers.embedded.tiny import CONFIG, random_ids, reference_logprobs, write_as, write_model
 
 
@@ -21,9 +22,9 @@ def engine_logprobs(
     engine: Llama, ids: NDArray[np.int32], edges: list[int] | None = None
 ) -> NDArray[np.float32]:
     """Log-probabilities of ids[1:], computed in chunks that end at `edges`."""
-    cache = KeyValues(engine.config, len(ids))
+    cache = KeyValues(engine.config, 0, len(ids))
     bounds = sorted({0, len(ids), *(edges or [])})
-    hidden = [engine.forward(ids[a:b], a, cache) for a, b in itertools.pairwise(bounds)]
+    hidden = [engine.forward([Stretch(ids, a, b, cache)]) for a, b in itertools.pairwise(bounds)]
     return engine.logprobs(np.concatenate(hidden)[:-1], ids[1:])
 
 
@@ -130,9 +131,9 @@ def test_equal_prompts_give_equal_numbers(engine: Llama) -> None:
 
 def test_an_error_in_one_thread_is_raised_and_leaves_the_engine_usable(engine: Llama) -> None:
     ids = random_ids(300)
-    cache = KeyValues(engine.config, 200)
+    cache = KeyValues(engine.config, 0, 200)
     with pytest.raises(ValueError, match="broadcast"):
-        engine.forward(ids, 0, cache)
+        engine.forward([Stretch(ids, 0, 300, cache)])
     assert np.isfinite(engine_logprobs(engine, ids)).all()
 
 

@@ -232,7 +232,7 @@ def test_numbers_that_are_not_finite_are_an_error(tmp_path: Path) -> None:
 def test_a_prompt_too_large_for_memory_is_an_error_and_the_next_one_works(
     scorer: EmbeddedScorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_room(config: object, capacity: int) -> KeyValues:
+    def no_room(config: object, first: int, capacity: int) -> KeyValues:
         raise MemoryError
 
     with monkeypatch.context() as patch:
