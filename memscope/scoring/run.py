@@ -20,6 +20,8 @@ from memscope.scoring.recognition import recognise
 from memscope.scoring.run_progress import RunProgress
 from memscope.store import Store
 
+_HANDFUL = 500
+"""Cells that are filled in at once, which takes some milliseconds."""
 _REPEATS = 2
 """How often the baseline is scored again, to see how much a scorer that is not exact differs from itself."""
 
@@ -111,13 +113,16 @@ class Run:
     async def recall(self) -> tuple[int, ...]:
         """Fill in whatever the store knows already; the rows that got a number.
 
-        A thread hashes and reads; only this one fills in, so that a run that is cancelled fills in nothing.
+        A thread hashes and reads; only this one fills in, and lets others work between two handfuls of cells.
         """
         wanted = [(ablation, 0, self._wanted(ablation)) for ablation in self.plan.ablations]
         for baseline, *_ in self.plan.of_window:
             wanted += [(baseline, n, self._wanted(baseline, n)) for n in self._repeats()]
         rows: set[int] = set()
-        for ablation, repeat, response, logprobs in await asyncio.to_thread(self._known, wanted):
+        found = await asyncio.to_thread(self._known, wanted)
+        for number, (ablation, repeat, response, logprobs) in enumerate(found):
+            if number % _HANDFUL == _HANDFUL - 1:
+                await asyncio.sleep(0)
             if ablation.row is None:
                 self._fill(ablation, response, logprobs, repeat)
             elif response in self.baseline:
