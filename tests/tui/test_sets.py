@@ -159,7 +159,7 @@ async def test_a_set_that_fails_says_why(scorer: HashScorer, monkeypatch: pytest
         assert CellState.FAILED in states(sets_of(pilot))
         assert matrix.errors[0] == "the server said [/no]"
         assert np.isnan(matrix.values(Metric.SIGNED)[matrix.states == CellState.FAILED]).all()
-        assert "1 of 1 memories failed: the server said [/no]" in picture(pilot)
+        assert "1 of 1 ablations failed: the server said [/no]" in picture(pilot)
         scorer.answer = None
         sets_of(pilot).score(BOTH)
         await settled(pilot)
