@@ -60,7 +60,7 @@ async def test_ablations_that_fail_are_told_among_the_figures(
 ) -> None:
     session = Session(conversation(*TALK))
     async with running(session, score_at_once=True) as pilot:
-        monkeypatch.setattr("memscope.scoring.run._ATTEMPTS", 1)
+        monkeypatch.setattr("memscope.scoring.asking._ATTEMPTS", 1)
         scorer.answer = failing(*range(100), reason="the server said [/no]")
         await press(pilot, "i", "enter")
         assert "the server said [/no]" in picture(pilot)

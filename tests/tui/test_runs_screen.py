@@ -119,7 +119,7 @@ async def test_without_runs_it_says_what_to_do_and_a_scoring_appears_when_it_end
 async def test_runs_stand_newest_first_and_the_one_under_the_cursor_is_told_in_full(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("memscope.scoring.run._ATTEMPTS", 1)
+    monkeypatch.setattr("memscope.scoring.asking._ATTEMPTS", 1)
     await keep(cache, HashScorer(answer=failing(2, reason="the server said [/no]")), *TALK)
     await keep(cache, OTHER(), *TALK)
     async with the_runs() as pilot:

@@ -18,6 +18,7 @@ from memscope.tui.screens.export import ExportScreen, Write
 from memscope.tui.theme import Palette, palette
 from memscope.tui.view import Members
 from memscope.tui.widgets.activity_bar import ActivityBar
+from memscope.tui.widgets.line import Line
 
 if TYPE_CHECKING:
     from memscope.tui.app import MemscopeApp
@@ -70,6 +71,10 @@ class MemscopeScreen(Screen[Result]):
     def bar(self) -> ActivityBar:
         """This screen's activity bar."""
         return self.query_one(ActivityBar)
+
+    def line(self, name: str) -> Line:
+        """A line by its id."""
+        return self.query_one(f"#{name}", Line)
 
 
 class SessionScreen(MemscopeScreen[Result]):

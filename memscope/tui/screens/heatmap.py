@@ -279,10 +279,6 @@ class HeatmapScreen(SessionScreen[None]):
         """The heatmap."""
         return self.query_one(Heatmap)
 
-    def line(self, name: str) -> Line:
-        """A line by its id."""
-        return self.query_one(f"#{name}", Line)
-
     def say(self, sentence: str) -> None:
         """Say something until the cursor moves; it must be printable."""
         self.line("sentence").say(sentence)
