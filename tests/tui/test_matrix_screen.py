@@ -72,6 +72,7 @@ async def test_the_sentence_and_the_panel_follow_the_cursor() -> None:
         await strike(pilot, "g", "end")
         memory, _ = cursor(pilot)
         value = session.matrix.values(Metric.SIGNED)[memory, 5]
+        await until(pilot, lambda: "r6 · entry" in picture(pilot))
         drawn = picture(pilot)
         assert f"{session.matrix.keys[memory]} x r6: {value:+.2f} nats, " in drawn
         assert f"r6 · entry {session.matrix.responses[5]} · {session.matrix.tokens[5]} tokens" in drawn
