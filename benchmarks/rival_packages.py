@@ -1,9 +1,11 @@
 """How ContextCite and Captum are asked about one response of a conversation, through their own interfaces.
 
-Both get the text that memscope scores, with the memories as their sources, and the model as they would load it;
-neither's algorithm is touched. What is worked around: context-cite fetches a sentence splitter when it is
-imported, which sources of one's own do not need, and writes the response itself unless its place for that is
-filled beforehand.
+Both get the text that memscope scores, with the memories as their sources, and the model as they would load
+it; neither's algorithm is touched. What is worked around: context-cite fetches a sentence splitter when it is
+imported, which sources of one's own do not need, and lets the model write the response unless one is in its
+cache beforehand. Captum goes through a response token by token by default; captum 0.9.0 with transformers
+5.24 then puts the whole prompt through the model for each token, behind the keys and values of the same
+prompt, and its numbers are wrong. In one forward a prompt they are memscope's.
 """
 
 import copy
@@ -11,6 +13,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import datasets
@@ -62,7 +65,7 @@ def question(prompt: Prompt, response: int) -> Question:
     edges = [0, *(np.flatnonzero(np.diff(before)) + 1).tolist(), len(before)]
     parts = tuple(
         (int(before[start]), prompt.text[_begin(prompt, start) : _begin(prompt, stop)])
-        for start, stop in zip(edges[:-1], edges[1:], strict=True)
+        for start, stop in pairwise(edges)
     )
     memories = tuple(dict.fromkeys(memory for memory, _ in parts if memory >= 0))
     return Question(parts, memories, prompt.text[_begin(prompt, positions[0]) : prompt.ends[positions[-1]]])

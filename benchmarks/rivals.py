@@ -16,11 +16,11 @@ The same float32 weights and the same number of threads for all, one after the o
 Conversations of ten turns with N memories and about T tokens are made from the demo's words, seeded, in three
 layouts: all memories in front of the first turn, spread over all turns, or over the second half of them.
 
-Tokens are exact everywhere: counted where something ran, else from the token ids that it would run. memscope's
-must equal T + sum(T - p_i - l_i), or the benchmark fails. Seconds are measured in full at the central point
-(spread, N = 20, T = 2,048) for memscope and the sequential way. Elsewhere a way that needs more than `--budget`
-tokens runs only some of its prompts, evenly chosen, and its seconds are computed: measured seconds a token x
-all its tokens; `computed` says so. `--full` measures everything (hours).
+Tokens are exact everywhere: counted where something ran, else from the token ids that it would run.
+memscope's must equal T + sum(T - p_i - l_i), or the benchmark fails. Seconds are measured in full at the
+central point (spread, N = 20, T = 2,048) for memscope and the sequential way. Elsewhere a way that needs more
+than `--budget` tokens runs only some of its prompts, evenly chosen, and its seconds are computed: measured
+seconds a token x all its tokens; `computed` says so. `--full` measures everything (hours).
 """
 
 import argparse
@@ -197,7 +197,8 @@ class Bench:
         talk = conversation(layout, memories, tokens, self.tokenizer)
         prompt = build_prompt(talk, self.tokenizer)
         plan = Plan(prompt, each_alone(memories), self._folder.config.context_length)
-        assert len(plan.windows) == 1 and plan.cost.tokens_needed == bound(prompt, range(memories))
+        assert len(plan.windows) == 1
+        assert plan.cost.tokens_needed == bound(prompt, range(memories))
         central = (layout, memories, tokens) == CENTRE
         found: dict[str, Measured] = {}
         cells: dict[str, dict[tuple[int, int], float]] = {}
@@ -301,7 +302,8 @@ class Bench:
             if (row := plan.ablations[job].row) is not None
             for response, total in sums[job].items()
         }
-        assert sum(lengths) <= plan.cost.tokens_naive and lengths[0] == len(prompt.ids)
+        assert sum(lengths) <= plan.cost.tokens_naive
+        assert lengths[0] == len(prompt.ids)
         return Measured(sum(lengths), len(lengths)).ran(sum(lengths[job] for job in jobs), clock), cells
 
     def _contextcite(self, prompt: Prompt, *, timed: bool) -> dict[str, Measured]:
