@@ -5,7 +5,7 @@ it; neither's algorithm is touched. What is worked around: context-cite fetches 
 imported, which sources of one's own do not need, and lets the model write the response unless one is in its
 cache beforehand. Captum goes through a response token by token by default; captum 0.9.0 with transformers
 5.24 then puts the whole prompt through the model for each token, behind the keys and values of the same
-prompt, and its numbers are wrong. In one forward a prompt they are memscope's.
+prompt, and its numbers are wrong. With one forward a prompt, or without the cache, they are memscope's.
 """
 
 import copy
@@ -33,9 +33,15 @@ import context_cite.utils  # noqa: E402
 from captum.attr import FeatureAblation, LLMAttribution, TextTemplateInput  # noqa: E402
 from context_cite import ContextCiter  # noqa: E402
 from context_cite.context_partitioner import BaseContextPartitioner  # noqa: E402
-from context_cite.utils import _create_mask, aggregate_logit_probs  # noqa: E402
+from context_cite.utils import (  # noqa: E402
+    _create_mask,
+    aggregate_logit_probs,
+    get_masks_and_logit_probs,
+)
 
 context_cite.utils.tqdm = lambda batches: batches
+
+__all__ = ["aggregate_logit_probs", "get_masks_and_logit_probs"]
 
 KEEP_PROBABILITY = 0.5
 """ContextCite's own default."""
@@ -133,14 +139,6 @@ def masks_of(sources: int, count: int) -> NDArray[np.bool_]:
     """The first masks [count, sources] that ContextCite draws; they depend on nothing else."""
     masks = [_create_mask(sources, KEEP_PROBABILITY, seed) for seed in range(count)]
     return np.array(masks, np.bool_).reshape(count, sources)
-
-
-def fitted(citer: ContextCiter, masks: NDArray[np.bool_], logit_probs: NDArray[np.float32]) -> NDArray[Any]:
-    """The attributions [sources] that ContextCite fits to the response tokens' logit-probabilities
-    [masks, t]."""
-    outputs = aggregate_logit_probs(logit_probs)
-    weights, _ = citer.solver.fit(masks, outputs, logit_probs.shape[1])
-    return np.asarray(weights)
 
 
 def tokens_of(tokenizer: Any, asked: Question, kept: NDArray[np.bool_]) -> list[int]:
