@@ -48,13 +48,18 @@ def table(
     return {"title": title, "columns": list(columns), "rows": [list(row) for row in rows], "note": note}
 
 
+def _told(argument: str) -> str:
+    """An argument of the command line; of a path only the name."""
+    return Path(argument).name if "/" in argument and Path(argument).is_absolute() else argument
+
+
 def write(path: Path, figures: dict[str, Any], tables: Sequence[dict[str, Any]]) -> None:
     """Write a benchmark's figures, its tables for the README, the machine and the date; replaces the file
     whole."""
     document = {
         "benchmark": path.stem,
         "date": datetime.now(UTC).date().isoformat(),
-        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
+        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *map(_told, sys.argv[1:])]),
         "machine": machine(),
         "tables": list(tables),
         **figures,

@@ -232,7 +232,11 @@ class Bench:
         """Which of these jobs to run: all, or as many evenly spaced ones as the budget allows."""
         if whole or self._budget is None:
             return list(range(len(costs)))
-        return spaced(len(costs), round(self._budget / (sum(costs) / len(costs))))
+        count = round(self._budget / (sum(costs) / len(costs)))
+        if count > 1:
+            return spaced(len(costs), count)
+        fitting = [job for job, cost in enumerate(costs) if cost <= self._budget]
+        return [max(fitting, key=costs.__getitem__) if fitting else int(np.argmin(costs))]
 
     async def _memscope(self, way: str, plan: Plan, *, whole: bool) -> tuple[Measured, ScoreMatrix]:
         """memscope's own run with a new scorer, so that nothing is left of another conversation."""
@@ -391,8 +395,7 @@ def tables(points: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         if (point["layout"], point["memories"], point["tokens_wanted"]) == CENTRE:
             made.append(_central(point))
     ways = [way for way in WAYS if any(way in point["ways"] for point in points) and way != "all logits"]
-    names = {"embedded": "embedded", "transformers": "transformers"}
-    columns = ["layout", "N", "T", *(names.get(way, WAYS[way]) for way in ways)]
+    columns = ["layout", "N", "T", *(WAYS[way] for way in ways)]
     ordered = sorted(
         points, key=lambda p: (list(LAYOUTS).index(p["layout"]), p["tokens_wanted"], p["memories"])
     )
@@ -444,6 +447,7 @@ def main() -> None:
     parser.add_argument(
         "--small", action="store_true", help="three points of 600 tokens, to see that it runs"
     )
+    parser.add_argument("--points", help="only these, as layout/N/T,...")
     parser.add_argument("--full", action="store_true", help="measure everything: hours")
     parser.add_argument("--budget", type=int, default=7000, help="tokens that a way may run at a point")
     parser.add_argument("--ways", default="embedded,transformers,sequential,all logits,contextcite,captum")
@@ -454,7 +458,10 @@ def main() -> None:
     use_processors(arguments.threads)
     folder = find_model(arguments.model, Activities())
     bench = Bench(Path(folder), arguments.threads, None if arguments.full else arguments.budget)
-    if arguments.small:
+    if arguments.points:
+        named = [point.split("/") for point in arguments.points.split(",")]
+        grid = [(layout, int(memories), int(tokens)) for layout, memories, tokens in named]
+    elif arguments.small:
         grid = [(layout, 5, 600) for layout in LAYOUTS]
     else:
         sizes = [(20, 2048), (10, 2048), (40, 2048), (20, 1024), (20, 4096)]
