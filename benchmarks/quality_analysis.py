@@ -121,8 +121,7 @@ def scores_of(case: dict[str, Any], known: dict[str, dict[str, Any]]) -> dict[st
 
 def _fit(case: dict[str, Any], parts: Sequence[dict[str, Any]]) -> NDArray[np.float64]:
     """ContextCite's own fit to the masks so far."""
-    from context_cite.solver import LassoRegression
-    from rival_packages import masks_of
+    from rival_packages import LassoRegression, masks_of
 
     outputs = np.array([output for part in parts for output in part["outputs"]])
     masks = masks_of(len(case["memories"]), len(outputs))
@@ -360,7 +359,9 @@ def _failures(done: Any, scores: Any, known: Any, figures: dict[str, Any]) -> di
         f"What sets the {misses} failures of `{MAIN}` apart from the {len(found) - misses} others",
         ["feature", "mean in failures", "mean in the others", "larger in a failure"],
         rows,
-        "The last column is the chance that a failure has more of it than another case: 0.5 says nothing.",
+        "The last column is the chance that a failure has more of it than another case: 0.5 says nothing."
+        f" The memories named first stand in the first, second and last third of their list in"
+        f" {', '.join(map(str, figures['top_places']))} cases.",
     )
 
 

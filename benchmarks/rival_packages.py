@@ -33,6 +33,7 @@ import context_cite.utils  # noqa: E402
 from captum.attr import FeatureAblation, LLMAttribution, TextTemplateInput  # noqa: E402
 from context_cite import ContextCiter  # noqa: E402
 from context_cite.context_partitioner import BaseContextPartitioner  # noqa: E402
+from context_cite.solver import LassoRegression  # noqa: E402
 from context_cite.utils import (  # noqa: E402
     _create_mask,
     aggregate_logit_probs,
@@ -41,7 +42,7 @@ from context_cite.utils import (  # noqa: E402
 
 context_cite.utils.tqdm = lambda batches: batches
 
-__all__ = ["aggregate_logit_probs", "get_masks_and_logit_probs"]
+__all__ = ["LassoRegression", "aggregate_logit_probs", "get_masks_and_logit_probs"]
 
 KEEP_PROBABILITY = 0.5
 """ContextCite's own default."""

@@ -25,24 +25,21 @@ seconds a token x all its tokens; `computed` says so. `--full` measures everythi
 
 import argparse
 import asyncio
-import json
-import random
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from results import FOLDER, table, use_processors, write
+from layouts import LAYOUTS, SEED, conversation
+from results import FOLDER, use_processors, write
+from rivals_tables import CENTRE, shown_seconds, tables
 
 from memscope.activity import Activities
-from memscope.conversation.model import Conversation
-from memscope.conversation.readers import read_conversation
-from memscope.demo import demo_path
 from memscope.prompt import Prompt, build_prompt
-from memscope.scorers.base import ChatTokenizer, Scorer
+from memscope.scorers.base import Scorer
 from memscope.scorers.embedded.folder import ModelFolder
 from memscope.scorers.embedded.pull import find_model
 from memscope.scorers.embedded.scorer import EmbeddedScorer
@@ -51,24 +48,9 @@ from memscope.scoring.plan import Plan, each_alone
 from memscope.scoring.run import Run
 from memscope.store import Store
 
-SEED = 20
-TURNS = 10
-MEMORY_TOKENS = 24
-LAYOUTS = {"front": (0.0, 0.0), "spread": (0.0, 1.0), "late": (0.5, 1.0)}
-"""Before which turns the memories stand, as shares of the conversation."""
-CENTRE = ("spread", 20, 2048)
 MASKS = (32, 64)
 AGREEMENT = 1e-2
 """How far, in nats, two ways to the same cell may differ."""
-WAYS = {
-    "embedded": "memscope, embedded",
-    "transformers": "memscope, transformers",
-    "sequential": "sequential leave-one-out, torch",
-    "all logits": "the same, all logits",
-    "contextcite-32": "ContextCite, 32 masks",
-    "contextcite-64": "ContextCite, 64 masks",
-    "captum": "Captum, feature ablation",
-}
 
 
 @dataclass
@@ -109,54 +91,6 @@ class Clock:
     def __exit__(self, *_: object) -> None:
         self.seconds += time.perf_counter() - self._began
         self.processor += time.process_time() - self._spent
-
-
-def conversation(layout: str, memories: int, tokens: int, tokenizer: ChatTokenizer) -> Conversation:
-    """`TURNS` turns, `memories` memories and about `tokens` tokens of the demo's words."""
-    chance = random.Random(f"{SEED} {layout} {memories} {tokens}")
-    demo = [json.loads(line) for line in demo_path().read_text("utf-8").splitlines()]
-    sentences = [line["content"].removeprefix("Memory: ").split() for line in demo[1:]]
-    chance.shuffle(sentences)
-    words = [word for sentence in sentences for word in sentence]
-    lengths = {word: len(tokenizer.encode(f" {word}").ids) for word in set(words)}
-    at = 0
-
-    def text(wanted: float) -> str:
-        nonlocal at
-        taken: list[str] = []
-        while wanted > 0 or not taken:
-            taken.append(words[at % len(words)])
-            wanted -= lengths[taken[-1]]
-            at += 1
-        return " ".join(taken)
-
-    def message(role: str, content: str, **more: str) -> dict[str, str]:
-        return {"role": role, "content": content, **more}
-
-    system = message("system", demo[0]["content"])
-    head, framed = (
-        len(tokenizer.encode(tokenizer.render(messages)).ids)
-        for messages in ([system], [system, message("user", "")])
-    )
-    frame = framed - head
-    of_turn = (tokens - head - memories * (MEMORY_TOKENS + frame)) / TURNS - 2 * frame
-    if of_turn < 6:
-        raise SystemExit(f"{memories} memories do not fit a conversation of {tokens} tokens")
-    first, last = LAYOUTS[layout]
-    start, stop = first * TURNS, last * TURNS
-    before = [int(start + (stop - start) * number / memories) for number in range(memories)]
-    lines = [system]
-    for turn in range(TURNS):
-        lines += [
-            message("system", f"Memory: {text(MEMORY_TOKENS - 2)}", memory_key=f"memory/{number}")
-            for number, place in enumerate(before)
-            if place == turn
-        ]
-        lines += [message("user", text(of_turn / 3)), message("assistant", text(of_turn * 2 / 3))]
-    with tempfile.NamedTemporaryFile("w", suffix=".jsonl", encoding="utf-8") as file:
-        file.writelines(json.dumps(line) + "\n" for line in lines)
-        file.flush()
-        return read_conversation(file.name)
 
 
 def spaced(of: int, count: int) -> list[int]:
@@ -388,60 +322,6 @@ def _differences(cells: dict[str, dict[tuple[int, int], float]]) -> dict[str, di
     return differences
 
 
-def tables(points: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The central point, then tokens and seconds of every way at every point."""
-    made = []
-    for point in points:
-        if (point["layout"], point["memories"], point["tokens_wanted"]) == CENTRE:
-            made.append(_central(point))
-    ways = [way for way in WAYS if any(way in point["ways"] for point in points) and way != "all logits"]
-    columns = ["layout", "N", "T", *(WAYS[way] for way in ways)]
-    ordered = sorted(
-        points, key=lambda p: (list(LAYOUTS).index(p["layout"]), p["tokens_wanted"], p["memories"])
-    )
-
-    def rows(value: Callable[[dict[str, Any]], Any]) -> list[list[Any]]:
-        return [
-            [p["layout"], p["memories"], p["prompt_tokens"]]
-            + [value(p["ways"][way]) if way in p["ways"] else None for way in ways]
-            for p in ordered
-        ]
-
-    made.append(table("Tokens through the model for a full matrix", columns, rows(lambda way: way["tokens"])))
-    made.append(
-        table(
-            "Seconds for a full matrix",
-            columns,
-            rows(_seconds),
-            "~ is computed from the seconds a token of some of the way's own prompts at that point.",
-        )
-    )
-    return made
-
-
-def _central(point: dict[str, Any]) -> dict[str, Any]:
-    base = point["ways"].get("embedded", {})
-    rows = []
-    for way, name in WAYS.items():
-        if way in point["ways"]:
-            measured = point["ways"][way]
-            both = base.get("seconds") and measured["seconds"]
-            times = round(measured["seconds"] / base["seconds"], 2) if both else None
-            rows.append([name, measured["forwards"], measured["tokens"], _seconds(measured), times])
-    title = (
-        f"{point['memories']} memories spread over {point['responses']} responses, "
-        f"{point['prompt_tokens']:,} tokens"
-    )
-    columns = ["way", "forwards", "tokens", "seconds", "x embedded's seconds"]
-    return table(title, columns, rows, f"The bound is {point['bound']:,} tokens. ~ is computed.")
-
-
-def _seconds(measured: dict[str, Any]) -> str | None:
-    if measured["seconds"] is None:
-        return None
-    return f"{'~' if measured['computed'] else ''}{measured['seconds']:,.1f}"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument(
@@ -472,7 +352,7 @@ def main() -> None:
     for layout, memories, tokens in grid:
         point = asyncio.run(bench.point(layout, memories, tokens, arguments.ways.split(",")))
         points.append(point)
-        line = {way: f"{m['tokens']:,} tokens {_seconds(m)} s" for way, m in point["ways"].items()}
+        line = {way: f"{m['tokens']:,} tokens {shown_seconds(m)} s" for way, m in point["ways"].items()}
         print(
             f"{time.perf_counter() - began:6.0f} s  {layout} N={memories} T={point['prompt_tokens']}  {line}"
         )
