@@ -21,6 +21,26 @@ a line of the log with a key of its own
 tags inside a system, user or tool message
   <memory key="city">Lives in Lyon.</memory>"""
 
+READ_CELLS = """A cell says how much less probable a response is when one memory is left out: in nats, in \
+nats a token or as a share of its column.
+Positive (orange, ░▒▓█ or +): the memory made the agent say it.
+Negative (purple, ╌─═≡ or -): the memory spoke against it.
+·  under 0.01 nats, or under 1/64 of the range
+~  below three times the noise of its response: may be nothing but noise
+/  not scored yet     …  being scored     ?  failed
+Blank: the memory enters after the response, so nothing can be said.
+The range stays until you score again or change metric or unit; beyond it a cell is drawn as strongest.
+Weight of a memory: the sum of its row. Dependence of a response: the sum of its column."""
+
+READ_WORDS = """The text is what the agent said; the list ranks the memories that stand before it by their \
+divergence, in nats.
+The chosen memory colours the words: underlined (orange) if less probable without it, struck through \
+(purple) if more probable. The same words are underlined in the memory's text.
+~  below three times the noise     /  not scored yet     …  being scored     ?  failed"""
+
+READ_SESSIONS = """●  changed within the last minute     ✓  scored before     !  can't be read
+Sessions of the current directory stand on top. Nothing is written to them, and nothing is sent anywhere."""
+
 NO_RESPONSES = """This conversation has no responses yet.
 
 memscope scores what the agent said: add at least one message with the role "assistant" that says or calls \

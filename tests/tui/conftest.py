@@ -27,3 +27,15 @@ def scorer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> HashScorer:
     monkeypatch.setenv("MEMSCOPE_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr("memscope.scoring.session.open_scorer", opening(scorer))
     return scorer
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of its own for settings and what is kept, `config.toml` and `screen.json`."""
+    folder = tmp_path_factory.mktemp("settings") / "memscope"
+    folder.mkdir()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder.parent))
+    monkeypatch.setattr("memscope.tui.host.state_path", lambda: folder / "screen.json")
+    for name in ("MEMSCOPE_THEME", "MEMSCOPE_METRIC"):
+        monkeypatch.delenv(name, raising=False)
+    return folder

@@ -211,4 +211,4 @@ async def test_a_narrow_terminal_has_no_preview() -> None:
         assert "Plan a trip" in picture(pilot)
         assert not pilot.app.screen.query_one("#preview").display
         await strike(pilot, "question_mark")
-        assert "Keys" in picture(pilot)
+        assert "─ Help ─" in picture(pilot)

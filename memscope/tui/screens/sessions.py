@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,22 +13,27 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.timer import Timer
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 from textual.worker import Worker, WorkerState
 
 from memscope.session_rows import Row
 from memscope.tui import browsing
 from memscope.tui.browsing import Browsing
-from memscope.tui.safe import one_line
+from memscope.tui.commands import Choice
+from memscope.tui.safe import cut, one_line
 from memscope.tui.screens.base import HELP, MemscopeScreen
 from memscope.tui.sessions_view import SessionOrder, SessionsView, identity
 from memscope.tui.widgets.activity_bar import ActivityBar
+from memscope.tui.widgets.key_bar import KeyBar
 from memscope.tui.widgets.line import Line
 from memscope.tui.widgets.session_list import SessionList
 from memscope.tui.widgets.session_preview import SessionPreview
+from memscope.tui.wording import READ_SESSIONS
 
 _PAUSE = 0.25
 """Seconds of quiet after which texts are searched, and sessions in sight counted and previewed."""
+_PROJECTS = 50
+"""Projects in the command palette, at most."""
 _TICK = 20.0
 """Seconds between two looks at the clock."""
 _NONE = """No session was found on this machine.
@@ -65,6 +71,8 @@ class SessionsScreen(MemscopeScreen[None]):
         #preview { display: none; }
     }
     """
+    HELP_TEXT: ClassVar[str] = READ_SESSIONS
+    IMPORTANT: ClassVar[tuple[str, ...]] = ("list.open", "sessions.search")
     BINDINGS: ClassVar[list[BindingType]] = [
         HELP,
         Binding("slash", "search", "Search", id="sessions.search", key_display="/", tooltip="Search"),
@@ -112,7 +120,7 @@ class SessionsScreen(MemscopeScreen[None]):
             yield SessionPreview(self.palette, id="preview")
         yield Line(id="notes")
         yield ActivityBar(self._browsing.activities, lambda: self._browsing.busy)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Paint, then look."""
@@ -132,6 +140,30 @@ class SessionsScreen(MemscopeScreen[None]):
         self._list.palette = self.query_one(SessionPreview).palette = self.palette
         self._list.refresh()
         self.query_one(SessionPreview).rebuild()
+
+    def choices(self) -> Iterable[Choice]:
+        """Every agent, project and order by its name, for the command palette."""
+
+        def choose(name: str, value: object) -> Callable[[], None]:
+            def chosen() -> None:
+                setattr(self._view, name, value)
+                self._rearrange()
+
+            return chosen
+
+        for order in SessionOrder:
+            yield f"Sessions {order}", "Sort", choose("order", order)
+        yield "All agents", "Sessions of every agent", choose("agent", "")
+        for agent in self._view.agents:
+            yield f"Only {agent}", "Sessions of this agent", choose("agent", agent)
+        yield "All projects", "Sessions of every project", choose("project", "")
+        for project in self._view.projects[:_PROJECTS]:
+            yield f"Only {cut(one_line(project), 60)}", "Sessions of this project", choose("project", project)
+
+    def recent(self, most: int) -> list[Row]:
+        """The sessions that were changed last, as far as they have been found."""
+        rows = [row for row in self._view.rows if not row.listed.problem and not row.listed.subagent]
+        return sorted(rows, key=lambda row: -row.listed.modified)[:most]
 
     @property
     def notes(self) -> tuple[str, ...]:
