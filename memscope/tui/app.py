@@ -164,6 +164,9 @@ class MemscopeApp(Host):
         """Show a cell of the open session in its matrix."""
         self.opened.cell = memory, response
         self.switch_mode("matrix")
+        # A screen that has been in sight is not told when it comes back.
+        for screen in self._session_screens():
+            screen.show_cell(memory, response)
 
     def close(self) -> None:
         """Stop whatever runs and let go of the session."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
+from rich.cells import cell_len
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 from textual.style import Style
@@ -26,6 +27,8 @@ _TURN = 200
 """Texts that are searched before the screen gets its turn."""
 _KEYS = 9
 """Cells for the keys."""
+_COLUMN = 12
+"""Cells that a title takes at least, so that what follows is mostly aligned."""
 _TITLE = 60
 """Cells of a title that came from a conversation."""
 
@@ -150,9 +153,8 @@ def _score(entry: Entry, words: list[str]) -> float:
 def _line(entry: Entry, words: Iterable[str] = (), found: Style | None = None) -> Content:
     """Keys, title and help on one line; the words in it that were looked for stand out."""
     keys = fit(entry.keys, _KEYS) if entry.keys else " " * _KEYS
-    text = Content.assemble(
-        (keys, "$primary not bold"), " ", entry.title, ("  " + entry.help, "not bold dim")
-    )
+    title = entry.title + " " * (_COLUMN - cell_len(entry.title))
+    text = Content.assemble((keys, "$primary not bold"), " ", title, (f"  {entry.help}", "not bold dim"))
     plain = text.plain.casefold()
     # Where folding changes lengths, offsets would be those of another text.
     if found is not None and len(plain) == len(text.plain):

@@ -152,7 +152,7 @@ def palette(app: App[Any]) -> Palette:
         Color.parse(variables[name]) for name in ("background", "foreground", "primary", "error")
     )
     if app.no_color or app.native_ansi_color or app.console.color_system in (None, "standard"):
-        return plain(base.rich_color, text.rich_color)
+        return plain(base.rich_color, text.rich_color, app.current_theme.dark)
     return coloured(app.current_theme.dark, base, text, accent, error)
 
 
@@ -207,15 +207,17 @@ def coloured(dark: bool, base: Color, text: Color, accent: Color, error: Color) 
 
 
 @lru_cache(maxsize=4)
-def plain(base: RichColor, text: RichColor) -> Palette:
+def plain(base: RichColor, text: RichColor, dark: bool = True) -> Palette:
     """Signs, digits and attributes; the sixteen colours only repeat what those say."""
+    # Yellow can't be read on white, cyan hardly.
+    hot, mark = ("yellow", "cyan") if dark else ("red", "blue")
 
     def style(colour: str | None = None, **attributes: Any) -> Style:
         return Style(color=colour or text, bgcolor=base, **attributes)
 
-    states = (style(), style(dim=True), style("cyan", bold=True), style(), style("red", bold=True))
+    states = (style(), style(dim=True), style(mark, bold=True), style(), style("red", bold=True))
     negative = [style("magenta", bold=level >= 3, reverse=level >= 6) for level in range(10)]
-    positive = [style("yellow", bold=level >= 3, reverse=level >= 6) for level in range(10)]
+    positive = [style(hot, bold=level >= 3, reverse=level >= 6) for level in range(10)]
     cells = (*states, *reversed(negative), style(dim=True), *positive, style(dim=True))
     return Palette(
         scale=DIGITS,
@@ -224,14 +226,14 @@ def plain(base: RichColor, text: RichColor) -> Palette:
         normal=style(),
         faint=style(dim=True),
         strong=style(bold=True),
-        accent=style("cyan", bold=True),
+        accent=style(mark, bold=True),
         cursor=style(reverse=True, bold=True),
         error=style("red", bold=True),
-        positive=style("yellow"),
+        positive=style(hot),
         negative=style("magenta"),
         tokens=(
             *(style("magenta", strike=True, bold=level > 2) for level in range(4, 0, -1)),
             style(),
-            *(style("yellow", underline=True, bold=level > 2) for level in range(1, 5)),
+            *(style(hot, underline=True, bold=level > 2) for level in range(1, 5)),
         ),
     )

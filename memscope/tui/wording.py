@@ -13,13 +13,21 @@ NO_MEMORIES = """This conversation has no memories.
 A memory is something the agent was to remember and that was put into its context. memscope leaves each \
 one out in turn and shows which responses become less probable.
 
-Mark one in either of two ways:
+Found by themselves: the memories of Claude Code, Codex, Gemini CLI, OpenClaw, Hermes, Letta and mem0, and \
+results of tools named like search_memories. Anything else you mark, in one of three ways:
 
 a line of the log with a key of its own
   {"role": "system", "content": "Lives in Lyon.", "memory_key": "city"}
 
-tags inside a system, user or tool message
-  <memory key="city">Lives in Lyon.</memory>"""
+tags in a system message, or at the start of a user's or a tool's
+  <memory key="city">Lives in Lyon.</memory>
+
+a rule of your own in config.toml, for what your agent writes anyway
+  [[memory_rules]]
+  name = "notes"
+  pattern = '''\\[note (?P<key>\\w+)\\] (?P<text>.*)'''
+
+memscope sessions --memories PATH lists what is found in a file, and by which rule."""
 
 READ_CELLS = """A cell says how much less probable a response is when one memory is left out: in nats, in \
 nats a token or as a share of its column.
@@ -43,8 +51,8 @@ Sessions of the current directory stand on top. Nothing is written to them, and 
 
 NO_RESPONSES = """This conversation has no responses yet.
 
-memscope scores what the agent said: add at least one message with the role "assistant" that says or calls \
-something outside its <think> text."""
+memscope scores what the agent said: a message with the role "assistant" that says or calls something \
+outside its <think> text. While the file is followed, the first one appears here as soon as it is written."""
 
 NO_ENTRIES = "This conversation has no entries yet; what is said shows here."
 

@@ -15,8 +15,10 @@ from textual.widgets import Static
 
 from memscope.tui.keys import Command
 from memscope.tui.safe import printable
+from memscope.tui.widgets.strips import wrap
 
 _NOT_NOW = "In brackets: not now."
+_WIDTHS: list[tuple[int, str]] | None = [(0, "-narrow"), (110, "-wide")]
 _LEAST, _ROOM = 9, 20
 """Cells of the column of keys."""
 
@@ -46,7 +48,7 @@ class HelpScreen(ModalScreen[None]):
         #meaning { width: 2fr; margin: 0 0 0 2; }
     }
     """
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (110, "-wide")]
+    HORIZONTAL_BREAKPOINTS = _WIDTHS
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,question_mark,q", "dismiss", "Close", id="help.close", tooltip="Close the help"),
     ]
@@ -64,26 +66,36 @@ class HelpScreen(ModalScreen[None]):
         with VerticalScroll() as page:
             page.border_title = "Help"
             page.border_subtitle = "esc closes"
-            yield Static(self._keys(), id="keys", markup=False)
+            yield Static(id="keys", markup=False)
             if meaning:
                 yield Static(Content(meaning), id="meaning", markup=False)
 
-    def _keys(self) -> Content:
+    def on_resize(self) -> None:
+        """Wrap what keys do beside the keys."""
+        self.call_after_refresh(self._show_keys)
+
+    def _show_keys(self) -> None:
+        keys = self.query_one("#keys", Static)
+        keys.update(self._keys(keys.size.width))
+
+    def _keys(self, room: int) -> Content:
         subjects = dict.fromkeys(each.subject for each in self._commands)
         width = max((cell_len(" ".join(each.keys)) for each in self._commands), default=0)
         width = max(_LEAST, min(width, _ROOM)) + 2
         lines = []
         for subject in subjects:
             lines.append(Content.assemble((subject, "bold")))
-            lines += [_row(each, width) for each in self._commands if each.subject == subject]
+            lines += [_row(each, width, room) for each in self._commands if each.subject == subject]
         if not all(each.works for each in self._commands):
             lines.append(Content.assemble((_NOT_NOW, "dim")))
         return Content("\n").join(lines)
 
 
-def _row(command: Command, width: int) -> Content:
+def _row(command: Command, width: int, room: int) -> Content:
     keys, says = " ".join(command.keys), command.binding.tooltip or command.binding.description
     shown = keys if command.works else f"({keys})"
     pad = " " * max(1, width - cell_len(shown))
+    lines = [says[start:end] for start, end in wrap(says, max(20, room - width - 1))]
+    says = ("\n" + " " * (width + 1)).join(lines)
     style = "bold $primary" if command.works else "dim"
     return Content.assemble(" ", (shown, style), pad, (says, "" if command.works else "dim"))

@@ -16,6 +16,7 @@ from textual.timer import Timer
 from textual.widgets import Input, Static
 from textual.worker import Worker, WorkerState
 
+from memscope.demo import demo_path
 from memscope.session_rows import Row
 from memscope.tui import browsing
 from memscope.tui.browsing import Browsing
@@ -41,8 +42,8 @@ _NONE = """No session was found on this machine.
 memscope looks where Claude Code, Codex, Gemini CLI, OpenClaw, pi and Hermes keep their sessions, in the \
 current folder, and in the folders that `session_folders` in config.toml names.
 
-memscope PATH opens any conversation file, memscope demo the one that ships with memscope; and five lines of \
-Python make your own agent visible:
+d opens the conversation that ships with memscope, memscope PATH any other file; and five lines of Python \
+make your own agent visible:
 
   from memscope import SessionLog
   log = SessionLog("agent.jsonl")
@@ -72,7 +73,7 @@ class SessionsScreen(MemscopeScreen[None]):
     }
     """
     HELP_TEXT: ClassVar[str] = READ_SESSIONS
-    IMPORTANT: ClassVar[tuple[str, ...]] = ("list.open", "sessions.search")
+    IMPORTANT: ClassVar[tuple[str, ...]] = ("sessions.demo", "list.open", "sessions.search")
     BINDINGS: ClassVar[list[BindingType]] = [
         HELP,
         Binding("slash", "search", "Search", id="sessions.search", key_display="/", tooltip="Search"),
@@ -86,6 +87,9 @@ class SessionsScreen(MemscopeScreen[None]):
         ),
         Binding("s", "next_order", "Sort", id="sessions.sort", tooltip="Sort otherwise"),
         Binding("b", "branches", "Branches", id="sessions.branches", tooltip="Choose a branch to open"),
+        Binding(
+            "d", "demo", "Demo", id="sessions.demo", tooltip="Open the conversation that ships with memscope"
+        ),
         Binding("r", "reload", "Reload", id="sessions.reload", tooltip="Look for sessions again"),
         Binding(
             "escape", "back", "Back", id="sessions.back", tooltip="End the search, or back to the matrix"
@@ -246,6 +250,10 @@ class SessionsScreen(MemscopeScreen[None]):
         """Only what works now."""
         if action == "search":
             return not isinstance(self.focused, Input)
+        if action == "demo":
+            return self._scanned and not len(self._view)
+        if action in ("next_agent", "next_project", "next_order") and not len(self._view):
+            return False
         if action == "branches":
             return self._list.item is not None
         if action == "back":
@@ -280,6 +288,10 @@ class SessionsScreen(MemscopeScreen[None]):
         row = self._list.item
         if row is not None:
             self.memscope.choose_branch(row.listed.path)
+
+    def action_demo(self) -> None:
+        """Open the conversation that ships with memscope."""
+        self.memscope.open_file(str(demo_path()), None)
 
     def action_reload(self) -> None:
         """Look for sessions again."""
@@ -319,6 +331,7 @@ class SessionsScreen(MemscopeScreen[None]):
         self.query_one("#notes", Line).say(said)
         self._list.show()
         self._follow()
+        self.refresh_bindings()
         self.bar.wake()
 
     def _follow(self) -> None:

@@ -27,7 +27,7 @@ class KeyBar(Widget):
         height: 1;
         padding: 0 1;
         background: $footer-background;
-        color: $footer-foreground;
+        color: $footer-description-foreground;
         text-wrap: nowrap;
         text-overflow: clip;
     }
