@@ -45,7 +45,7 @@ class Host(App[None]):
         self._clashes: set[str] = set()
         for theme in (DARK, LIGHT):
             self.register_theme(theme)
-        self.theme = self._first_theme()
+        self.theme = self._last_theme = self._first_theme()
 
     def on_mount(self) -> None:
         """Textual calls this beside the `on_mount` of the app itself."""
@@ -114,8 +114,10 @@ class Host(App[None]):
         return asked or (kept if kept in self.available_themes else DARK.name)
 
     def _keep_theme(self, theme: Theme) -> None:
-        self.state.keep("theme", theme.name)
-        self.save_state()
+        if theme.name != self._last_theme:
+            self._last_theme = theme.name
+            self.state.keep("theme", theme.name)
+            self.save_state()
 
     def _look_for_clashes(self, screen: Screen[object]) -> None:
         """Tell once of keys that the user gave to two things."""

@@ -66,6 +66,7 @@ class TrainingScreen(SessionScreen[None]):
         #preview { border: none; }
     }
     """
+    IMPORTANT: ClassVar[tuple[str, ...]] = (*SessionScreen.IMPORTANT, "training.choose", "training.write")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "choose", "Choose", id="training.choose", tooltip="Choose a response, or no longer"),
         Binding("a", "choose_all", "All", id="training.all", tooltip="Choose all that are above noise"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from rich.cells import cell_len
@@ -10,6 +11,8 @@ from textual.binding import Binding
 from textual.content import Content
 from textual.screen import Screen
 from textual.widget import Widget
+
+from memscope.tui.keys import bindings_of
 
 _LAST = ("help", "command_palette")
 """What always stands at the end, by the names of the actions."""
@@ -86,13 +89,18 @@ class KeyBar(Widget):
             binding = active.binding
             if binding.show and active.enabled and binding.action not in shown:
                 shown[binding.action] = self.app.get_key_display(binding), binding
-        important = getattr(screen, "IMPORTANT", ())
-        ranks = {id_: rank for rank, id_ in enumerate(important)}
-        ordered = sorted(shown.values(), key=lambda each: ranks.get(each[1].id or "", len(ranks)))
+        first = [*getattr(screen, "IMPORTANT", ()), *self._own_first(screen)]
+        ranks = {id_: rank for rank, id_ in reversed(list(enumerate(first)))}
+        ordered = sorted(shown.values(), key=lambda each: ranks.get(each[1].id or "", len(first)))
         ordered.sort(key=lambda each: _LAST.index(_name(each[1])) if _name(each[1]) in _LAST else -1)
         if tuple(ordered) != self._bindings_shown:
             self._bindings_shown = tuple(ordered)
             self.refresh()
+
+    def _own_first(self, screen: Screen[Any]) -> Iterator[str]:
+        """Ids from the focus outwards, those of a class before those that it inherits."""
+        for node in (screen if screen.focused is None else screen.focused).ancestors_with_self:
+            yield from (binding.id or "" for binding in bindings_of(type(node)))
 
     def _drawn(self, keys: list[tuple[str, Binding]], start: int) -> Content:
         line = Content()
