@@ -52,6 +52,7 @@ class Host(App[None]):
         self.theme_changed_signal.subscribe(self, self._keep_theme)
         if self.keymap:
             self.screen_change_signal.subscribe(self, self._look_for_clashes)
+            self._look_for_clashes(self.screen)
 
     def commands(self, screen: Screen[Any]) -> list[Command]:
         """What can be done on a screen, with the user's keys."""

@@ -77,7 +77,7 @@ def _normal(key: str) -> str:
 
 def _possible(key: str) -> bool:
     *modifiers, name = key.split("+") if len(key) > 1 else [key]
-    if not _MODIFIERS.issuperset(modifiers):
+    if not name or not _MODIFIERS.issuperset(modifiers):
         return False
     if len(name) == 1:
         return name.isprintable()

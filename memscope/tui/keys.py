@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from textual.actions import parse
-from textual.app import App
 from textual.binding import Binding
 from textual.dom import DOMNode
+from textual.keys import format_key
 from textual.screen import Screen
 
 from memscope.tui.keymap import Keymap, with_keymap
 
+_PROMPTS = "Prompts"
 _SUBJECTS = {
     "app": "Everywhere",
     "screen": "Screens",
     "session": "The session",
     "cell": "Moving",
     "list": "Moving",
+    "branches": _PROMPTS,
+    "export": _PROMPTS,
+    "help": _PROMPTS,
 }
 """What a binding is about, by the first word of its id; any other word is the name of a screen."""
 
@@ -66,7 +70,7 @@ def commands_of(screen: Screen[Any], keymap: Keymap) -> list[Command]:
             here.add(binding.key)
         for binding, pressed in keys_of.values():
             works = _works(node, binding.action)
-            names = tuple(key_name(screen.app, each) for each in pressed)
+            names = tuple(key_name(each.key) for each in pressed)
             commands.append(Command(node, binding, names, works))
             if works:
                 # What does not work now leaves its keys to what is further from the focus.
@@ -105,9 +109,9 @@ def all_bindings() -> list[Binding]:
         for binding in each.__dict__.get("BINDINGS", ()):
             if isinstance(binding, Binding) and binding.id is not None:
                 found.setdefault(binding.id, binding)
-    order = list(dict.fromkeys(_SUBJECTS.values()))
-    ranks = {subject: place for place, subject in enumerate(order)}
-    return sorted(found.values(), key=lambda one: (ranks.get(subject_of(one), -1), subject_of(one)))
+    general = [subject for subject in dict.fromkeys(_SUBJECTS.values()) if subject != _PROMPTS]
+    ranks = {subject: place for place, subject in enumerate(general)} | {_PROMPTS: 99}
+    return sorted(found.values(), key=lambda one: (ranks.get(subject_of(one), 98), subject_of(one)))
 
 
 def _keyed(node: DOMNode, keymap: Keymap) -> dict[str, set[str]]:
@@ -119,9 +123,14 @@ def _keyed(node: DOMNode, keymap: Keymap) -> dict[str, set[str]]:
     return keyed
 
 
-def key_name(app: App[Any], binding: Binding) -> str:
-    """How a binding's key is shown."""
-    return app.get_key_display(replace(binding, key_display=None))
+def key_name(key: str) -> str:
+    """How a key is shown: `^p`, `?`, `pgup`."""
+    *modifiers, name = key.split("+")
+    shown = format_key(name)
+    if "ctrl" in modifiers:
+        modifiers.remove("ctrl")
+        shown = f"^{shown}"
+    return "+".join([*modifiers, shown])
 
 
 def subject_of(binding: Binding) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from textual import constants
 
+from memscope.tui.host import Host
 from tests.scorers_fake import HashScorer, opening
 
 
@@ -27,6 +28,19 @@ def scorer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> HashScorer:
     monkeypatch.setenv("MEMSCOPE_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr("memscope.scoring.session.open_scorer", opening(scorer))
     return scorer
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the app notifies the user of; a test's app shows none."""
+    told: list[str] = []
+
+    def notify(self: Host, message: str, *, markup: bool = True, **options: object) -> None:
+        assert not markup
+        told.append(message)
+
+    monkeypatch.setattr(Host, "notify", notify)
+    return told
 
 
 @pytest.fixture(autouse=True)
