@@ -73,7 +73,7 @@ async def assert_every_binding_is_listed(pilot: Pilot[None]) -> None:
     await press(pilot, "escape")
 
 
-@pytest.mark.parametrize("keys", [(), ("enter",), ("4",)], ids=["matrix", "response", "training"])
+@pytest.mark.parametrize("keys", [(), ("enter",), ("3",), ("4",), ("5",)])
 async def test_every_binding_that_works_has_an_entry(keys: tuple[str, ...]) -> None:
     async with running(score_now(fake_session())) as pilot:
         await press(pilot, *keys)
