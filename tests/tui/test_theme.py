@@ -4,9 +4,10 @@ import pytest
 from rich.color import Color as RichColor
 from rich.color import ColorSystem
 from rich.style import Style
+from textual.color import Color
 from textual.theme import BUILTIN_THEMES, Theme
 
-from memscope.tui.theme import DARK, FIRST_LEVEL, LIGHT, SHADES, palette
+from memscope.tui.theme import DARK, FIRST_LEVEL, LIGHT, SHADES, palette, plain
 from tests.tui.driving import picture, press, running, settled
 from tests.tui.fake import conversation, fake_session, score_now
 
@@ -65,3 +66,14 @@ async def test_an_ansi_theme_says_everything_in_signs_and_the_terminals_own_colo
         assert (colours.positive.color == RichColor.parse("yellow")) == theme.dark
         await press(pilot, "question_mark")
         picture(pilot)
+
+
+@pytest.mark.parametrize(("theme", "numbers"), [(DARK, (11, 13, 14, 9)), (LIGHT, (1, 5, 4, 1))])
+def test_sixteen_colours_are_what_they_are_called(theme: Theme, numbers: tuple[int, ...]) -> None:
+    base, text = Color.parse(theme.background or ""), Color.parse(theme.foreground or "")
+    colours = plain(base.rich_color, text.rich_color, theme.dark, native=False)
+    shown = []
+    for style in (colours.positive, colours.negative, colours.accent, colours.error):
+        assert style.color is not None
+        shown.append(style.color.downgrade(ColorSystem.STANDARD).number)
+    assert tuple(shown) == numbers
