@@ -154,7 +154,7 @@ def _line(entry: Entry, words: Iterable[str] = (), found: Style | None = None) -
     """Keys, title and help on one line; the words in it that were looked for stand out."""
     keys = fit(entry.keys, _KEYS) if entry.keys else " " * _KEYS
     title = entry.title + " " * (_COLUMN - cell_len(entry.title))
-    text = Content.assemble((keys, "$primary not bold"), " ", title, (f"  {entry.help}", "not bold dim"))
+    text = Content.assemble((keys, "not bold"), " ", title, (f"  {entry.help}", "not bold dim"))
     plain = text.plain.casefold()
     # Where folding changes lengths, offsets would be those of another text.
     if found is not None and len(plain) == len(text.plain):

@@ -38,6 +38,8 @@ class HelpScreen(ModalScreen[None]):
             background: $surface;
             border: round $primary;
             padding: 0 1;
+            scrollbar-size: 1 1;
+            scrollbar-gutter: stable;
         }
         Static { width: 100%; height: auto; }
         #meaning { margin-top: 1; }
