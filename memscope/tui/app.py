@@ -23,9 +23,8 @@ from memscope.tui.commands import Commands
 from memscope.tui.host import Host
 from memscope.tui.opened import Opened
 from memscope.tui.safe import one_line
-from memscope.tui.screens.base import SessionScreen
+from memscope.tui.screens.base import MemscopeScreen, SessionScreen
 from memscope.tui.screens.branches import BranchesScreen
-from memscope.tui.screens.export import ExportScreen
 from memscope.tui.screens.help import HelpScreen
 from memscope.tui.screens.matrix import MatrixScreen
 from memscope.tui.screens.runs import RunsScreen
@@ -86,6 +85,7 @@ class MemscopeApp(Host):
         Binding("3", "mode('transcript')", "Transcript", id="screen.transcript", tooltip="The conversation"),
         Binding("4", "mode('training')", "Training", id="screen.training", tooltip="What to train on"),
         Binding("5", "mode('runs')", "Runs", id="screen.runs", tooltip="Past scorings, compared"),
+        Binding("question_mark", "help", "Help", id="app.help", tooltip="All keys, and how to read this"),
         Binding("q", "quit", "Quit", id="app.quit", tooltip="Leave memscope; what is scored stays"),
         Binding(
             "ctrl+p",
@@ -202,7 +202,7 @@ class MemscopeApp(Host):
         """Show the keys."""
         screen = self.screen
         notes = screen.notes if isinstance(screen, SessionsScreen) else self.opened.session.notes
-        meaning = getattr(screen, "HELP_TEXT", "")
+        meaning = screen.HELP_TEXT if isinstance(screen, MemscopeScreen) else ""
         self.push_screen(HelpScreen(self.commands(screen), meaning, notes))
 
     async def action_quit(self) -> None:
@@ -318,15 +318,6 @@ class MemscopeApp(Host):
         if self._sessions is None or self._opener is None:
             return []
         return self._sessions.recent(_RECENT)
-
-    def ask_for_picture(self) -> None:
-        """Ask where to save the screen as SVG."""
-
-        def refuse(path: Path) -> Callable[[], None]:
-            raise InputError(f"{path.name}: a picture of the screen ends in .svg.")
-
-        name = Path(f"memscope-{self.current_mode}.svg")
-        self.push_screen(ExportScreen("Save a picture", "The screen as SVG.", name, refuse))
 
     def keep_settings(self) -> None:
         """Keep how the matrix is shown for the next start."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from memscope.tui.keymap import read_keymap
 from memscope.tui.keys import Command, all_bindings, clashes, commands_of
 from memscope.tui.picture import svg
 from memscope.tui.safe import one_line, printable
+from memscope.tui.screens.export import ExportScreen
 from memscope.tui.state import State, state_path
 from memscope.tui.theme import DARK, LIGHT
 
@@ -78,6 +79,15 @@ class Host(App[None]):
         cut = f"the first {_CLIPBOARD:,} of " if len(text) > _CLIPBOARD else ""
         self.copy_to_clipboard(text[:_CLIPBOARD])
         self.tell("copied", f"Copied {what}: {cut}{len(text):,} characters")
+
+    def ask_for_picture(self) -> None:
+        """Ask where to save the screen as SVG."""
+
+        def refuse(path: Path) -> Callable[[], None]:
+            raise InputError(f"{path.name}: a picture of the screen ends in .svg.")
+
+        name = Path(f"memscope-{self.current_mode}.svg")
+        self.push_screen(ExportScreen("Save a picture", "The screen as SVG.", name, refuse))
 
     def save_picture(self, path: Path) -> None:
         """Save the screen as SVG, once it is drawn again, and say where."""

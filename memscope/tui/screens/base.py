@@ -31,22 +31,16 @@ Result = TypeVar("Result")
 _WIDTHS: list[tuple[int, str]] | None = [(0, "-narrow"), (100, "-wide"), (150, "-very-wide")]
 _HEIGHTS: list[tuple[int, str]] | None = [(0, "-short"), (20, "-tall")]
 
-HELP = Binding(
-    "question_mark",
-    "app.help",
-    "Help",
-    id="app.help",
-    key_display="?",
-    tooltip="All keys, and how to read this",
-)
-"""Bound by each screen, so that it stands early in the footer and is seen in a narrow window."""
-
 
 class MemscopeScreen(Screen[Result]):
     """A screen that fits its terminal, and finds in `on_mount` all widgets that it composes."""
 
     HORIZONTAL_BREAKPOINTS = _WIDTHS
     VERTICAL_BREAKPOINTS = _HEIGHTS
+    HELP_TEXT: ClassVar[str] = ""
+    """What the screen's picture means, for the help."""
+    IMPORTANT: ClassVar[tuple[str, ...]] = ()
+    """The ids of the bindings that stand first in the footer."""
 
     is_composed = False
     """Whether its widgets are there; what comes before that it sees when it is mounted."""
@@ -79,6 +73,10 @@ class MemscopeScreen(Screen[Result]):
         """A line by its id."""
         return self.query_one(f"#{name}", Line)
 
+    def choices(self) -> Iterable[Choice]:
+        """What the command palette offers here beside the keys: above all what keys only step through."""
+        return ()
+
 
 class SessionScreen(MemscopeScreen[Result]):
     """A screen of the session that is open. While it is in sight the app tells it what has changed; when it
@@ -86,7 +84,6 @@ class SessionScreen(MemscopeScreen[Result]):
 
     IMPORTANT: ClassVar[tuple[str, ...]] = ("session.stop", "session.dismiss", "session.score")
     BINDINGS: ClassVar[list[BindingType]] = [
-        HELP,
         Binding("r", "score", "Score", id="session.score", tooltip="Score what is missing"),
         Binding("R", "score_again", "Rescore", id="session.score_again", tooltip="Score everything again"),
         Binding("x", "stop", "Stop", id="session.stop", tooltip="Stop scoring; what is done stays"),
@@ -143,7 +140,7 @@ class SessionScreen(MemscopeScreen[Result]):
         """The user looks at this cell, perhaps since another screen was in sight."""
 
     def choices(self) -> Iterable[Choice]:
-        """What the command palette offers here beside the keys: above all what keys only step through."""
+        """Every metric by its name; copies of parts."""
         for metric in self.view.metrics:
             yield f"Metric {metric}", "How per-token drops become one", partial(self._use_metric, metric)
         if all(self.view.matrix.shape):

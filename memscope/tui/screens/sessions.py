@@ -22,7 +22,7 @@ from memscope.tui import browsing
 from memscope.tui.browsing import Browsing
 from memscope.tui.commands import Choice
 from memscope.tui.safe import cut, one_line
-from memscope.tui.screens.base import HELP, MemscopeScreen
+from memscope.tui.screens.base import MemscopeScreen
 from memscope.tui.sessions_view import SessionOrder, SessionsView, identity
 from memscope.tui.widgets.activity_bar import ActivityBar
 from memscope.tui.widgets.key_bar import KeyBar
@@ -75,7 +75,6 @@ class SessionsScreen(MemscopeScreen[None]):
     HELP_TEXT: ClassVar[str] = READ_SESSIONS
     IMPORTANT: ClassVar[tuple[str, ...]] = ("sessions.demo", "list.open", "sessions.search")
     BINDINGS: ClassVar[list[BindingType]] = [
-        HELP,
         Binding("slash", "search", "Search", id="sessions.search", key_display="/", tooltip="Search"),
         Binding("a", "next_agent", "Agent", id="sessions.agent", tooltip="Only the next agent's sessions"),
         Binding(
