@@ -116,14 +116,14 @@ def open_(
     opener = opener_of(metric, options)
     if path in ("demo", "-"):
         session = open_session(path, branch, metric, options)
-        return _show(session, opener=opener, keys_from_terminal=path == "-", web=web)
+        return _show(session, opener=opener, metric=metric, keys_from_terminal=path == "-", web=web)
     if latest:
         if path is not None:
             raise InputError("Give a path or --latest, not both.")
         path, branch = latest_session(branch)
     if path is None:
-        return _show(opener=opener, auto=auto, web=web)
-    return _show(*opener(path, branch), opener=opener, auto=auto, web=web)
+        return _show(opener=opener, auto=auto, metric=metric, web=web)
+    return _show(*opener(path, branch), opener=opener, auto=auto, metric=metric, web=web)
 
 
 @cli.command()
@@ -136,7 +136,7 @@ def demo(metric: str | None, **options: Any) -> int:
 
     web = take_web(options)
     session = open_session("demo", None, metric, options)
-    return _show(session, opener=opener_of(metric, options), score_at_once=True, web=web)
+    return _show(session, opener=opener_of(metric, options), score_at_once=True, metric=metric, web=web)
 
 
 @cli.command()
@@ -348,6 +348,7 @@ def _show(
     opener: "Opener | None" = None,
     score_at_once: bool = False,
     auto: bool = False,
+    metric: str | None = None,
     keys_from_terminal: bool = False,
     web: Web | None = None,
 ) -> int:
@@ -360,9 +361,13 @@ def _show(
         from memscope.open_session import take_keys_from_terminal
 
         take_keys_from_terminal()
+    from memscope.settings import setting
     from memscope.tui.app import MemscopeApp
 
-    app = MemscopeApp(session, follower, opener=opener, score_at_once=score_at_once, auto=auto)
+    asked = metric is not None or setting("metric") is not None
+    app = MemscopeApp(
+        session, follower, opener=opener, score_at_once=score_at_once, auto=auto, metric_asked=asked
+    )
     try:
         app.run()
     finally:

@@ -6,7 +6,6 @@ python screenshots/make.py
 import asyncio
 import json
 import os
-import re
 import shutil
 import tempfile
 import time
@@ -21,6 +20,7 @@ from memscope.scorers.embedded.pull import models_dir
 from memscope.scoring.matrix import CellState
 from memscope.scoring.session import Session
 from memscope.tui.app import MemscopeApp
+from memscope.tui.picture import svg
 
 HERE = Path(__file__).parent
 SIZE = (120, 28)
@@ -34,9 +34,8 @@ TALKS = (
 
 
 def save(app: MemscopeApp, name: str, title: str = "memscope demo") -> None:
-    """The screen as SVG, drawn with fonts of the reader's machine and with nothing fetched."""
-    drawing = re.sub(r",?\s*url\([^)]*\)\s*format\([^)]*\)", "", app.export_screenshot(title=title))
-    (HERE / name).write_text(drawing)
+    """Save the screen as SVG."""
+    (HERE / name).write_text(svg(app, title))
 
 
 def open_file(path: str, branch: str | None) -> tuple[Session, Follower]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.theme import Theme
 from textual.worker import Worker, WorkerState
@@ -17,9 +16,14 @@ from textual.worker import Worker, WorkerState
 from memscope.conversation.follow import Follower
 from memscope.conversation.model import Conversation
 from memscope.errors import InputError, MemscopeError
+from memscope.scoring.matrix import CellState
+from memscope.session_rows import Row
 from memscope.tui import following, sets, workers
+from memscope.tui.commands import Commands
+from memscope.tui.host import Host
 from memscope.tui.opened import Opened
-from memscope.tui.screens.base import SessionScreen
+from memscope.tui.safe import one_line
+from memscope.tui.screens.base import MemscopeScreen, SessionScreen
 from memscope.tui.screens.branches import BranchesScreen
 from memscope.tui.screens.help import HelpScreen
 from memscope.tui.screens.matrix import MatrixScreen
@@ -27,7 +31,7 @@ from memscope.tui.screens.runs import RunsScreen
 from memscope.tui.screens.sessions import SessionsScreen
 from memscope.tui.screens.training import TrainingScreen
 from memscope.tui.screens.transcript import TranscriptScreen
-from memscope.tui.theme import DARK, LIGHT, palette
+from memscope.tui.theme import palette
 from memscope.tui.workers import SessionWorkers
 
 if TYPE_CHECKING:
@@ -35,7 +39,7 @@ if TYPE_CHECKING:
     from memscope.scoring.session import Session
 
 
-_GENERAL = ("quit", "help", "command_palette", "change_theme")
+_GENERAL = ("quit", "help", "command_palette")
 """Actions that work everywhere."""
 _SESSIONS = "sessions"
 """The mode of the list of sessions."""
@@ -46,16 +50,17 @@ _MODES: dict[str, type[SessionScreen[None]]] = {
     "runs": RunsScreen,
 }
 """The modes of the open session, and the screen each begins with."""
+_RECENT = 20
+"""Sessions in the command palette."""
 
 
-class MemscopeApp(App[None]):
+class MemscopeApp(Host):
     """Shows a session, or all sessions to choose one; with `score_at_once` scores it as soon as the model is
     open, with `auto` whatever is said while its file is followed."""
 
     TITLE = "memscope"
     CSS = """
     Screen { background: $background; }
-    Footer { background: $surface; }
     * {
         scrollbar-background: $background;
         scrollbar-background-hover: $background;
@@ -65,14 +70,31 @@ class MemscopeApp(App[None]):
         scrollbar-color-active: $primary;
         scrollbar-corner-color: $background;
     }
+    CommandPalette {
+        & > Vertical { margin-top: 1; width: 96%; max-width: 110; }
+        SearchIcon { display: none; }
+        CommandInput { padding-left: 1; }
+        CommandList { max-height: 80vh; text-wrap: nowrap; text-overflow: ellipsis; scrollbar-size: 1 1; }
+        CommandList > .option-list--option { padding: 0 1; }
+    }
     """
+    COMMANDS: ClassVar[set[type[Commands]]] = {Commands}  # type: ignore[assignment]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("1", "mode('sessions')", "Sessions", id="screen.sessions", tooltip="The sessions here"),
         Binding("2", "mode('matrix')", "Matrix", id="screen.matrix", tooltip="Memories by responses"),
         Binding("3", "mode('transcript')", "Transcript", id="screen.transcript", tooltip="The conversation"),
         Binding("4", "mode('training')", "Training", id="screen.training", tooltip="What to train on"),
         Binding("5", "mode('runs')", "Runs", id="screen.runs", tooltip="Past scorings, compared"),
+        Binding("question_mark", "help", "Help", id="app.help", tooltip="All keys, and how to read this"),
         Binding("q", "quit", "Quit", id="app.quit", tooltip="Leave memscope; what is scored stays"),
+        Binding(
+            "ctrl+p",
+            "command_palette",
+            "Commands",
+            id="app.commands",
+            priority=True,
+            tooltip="Everything that can be done here, and everywhere one can go",
+        ),
     ]
 
     def __init__(
@@ -83,20 +105,20 @@ class MemscopeApp(App[None]):
         opener: Opener | None = None,
         score_at_once: bool = False,
         auto: bool = False,
+        metric_asked: bool = False,
     ) -> None:
-        """`opener` opens the file that is chosen in the list of sessions; it is called in a thread. Raises
-        InputError if there is no session to begin with and the list can't be made."""
+        """`opener` opens the file that is chosen in the list of sessions; it is called in a thread. A metric
+        that was `metric_asked` for stays, whatever was used last time. Raises InputError if the settings of
+        the screen can't be used, or if there is no session to begin with and the list can't be made."""
         super().__init__()
+        self._metric_asked = metric_asked
         self._auto = auto
         self._opened: Opened | None = None
         if session is not None:
-            self._opened = Opened(self, session, follower, score_at_once=score_at_once, auto=auto)
+            self._opened = self._open(session, follower, score_at_once=score_at_once)
         self._opener = opener
         self._sessions = SessionsScreen(Path.cwd()) if session is None else None
         self._exportable = False
-        for theme in (DARK, LIGHT):
-            self.register_theme(theme)
-        self.theme = DARK.name
 
     def on_mount(self) -> None:
         """Paint first, then open the model."""
@@ -142,6 +164,9 @@ class MemscopeApp(App[None]):
         """Show a cell of the open session in its matrix."""
         self.opened.cell = memory, response
         self.switch_mode("matrix")
+        # A screen that has been in sight is not told when it comes back.
+        for screen in self._session_screens():
+            screen.show_cell(memory, response)
 
     def close(self) -> None:
         """Stop whatever runs and let go of the session."""
@@ -155,7 +180,7 @@ class MemscopeApp(App[None]):
         """Only what works now is shown and bound."""
         if action != "mode":
             return action in _GENERAL or None
-        if not isinstance(self.screen, SessionScreen | SessionsScreen) or parameters[0] == self.current_mode:
+        if parameters[0] == self.current_mode:
             return False
         return self._opener is not None if parameters[0] == _SESSIONS else self.is_open
 
@@ -175,14 +200,17 @@ class MemscopeApp(App[None]):
 
     def action_help(self) -> None:
         """Show the keys."""
-        sessions = isinstance(self.screen, SessionsScreen)
-        notes = self.screen.notes if isinstance(self.screen, SessionsScreen) else self.opened.session.notes
-        self.push_screen(HelpScreen(self.screen, notes, reading=not sessions))
+        screen = self.screen
+        notes = screen.notes if isinstance(screen, SessionsScreen) else self.opened.session.notes
+        meaning = screen.HELP_TEXT if isinstance(screen, MemscopeScreen) else ""
+        self.push_screen(HelpScreen(self.commands(screen), meaning, notes))
 
     async def action_quit(self) -> None:
         """Stop whatever runs and leave."""
         self.close()
         self.workers.cancel_all()
+        self._keep_settings()
+        await asyncio.to_thread(self.state.save)
         self.exit()
 
     def on_looked(self, message: following.Looked) -> None:
@@ -229,6 +257,7 @@ class MemscopeApp(App[None]):
             self.opened.ended()
             self.show_all()
             self.show_state()
+            self._tell_ended()
 
     def on_failed(self, message: workers.Failed) -> None:
         """Say in place what went wrong; everything else goes on."""
@@ -284,6 +313,45 @@ class MemscopeApp(App[None]):
             screen.bar.wake()
         self.refresh_bindings()
 
+    def recent_sessions(self) -> list[Row]:
+        """Sessions that were changed last, if the list of sessions has been looked at and can open them."""
+        if self._sessions is None or self._opener is None:
+            return []
+        return self._sessions.recent(_RECENT)
+
+    def keep_settings(self) -> None:
+        """Keep how the matrix is shown for the next start."""
+        self._keep_settings()
+        self.save_state()
+
+    def _keep_settings(self) -> None:
+        if self.is_open:
+            self.state.keep("matrix", self.opened.view.settings)
+
+    def _open(self, session: Session, follower: Follower | None, *, score_at_once: bool = False) -> Opened:
+        """A session as it will be shown: as the one before was, or the last one of the last time."""
+        opened = Opened(self, session, follower, score_at_once=score_at_once, auto=self._auto)
+        view, asked = opened.view, session.metric
+        view.use(self.state.restore("matrix", view.settings))
+        if self._metric_asked and view.metric is not asked:
+            view.set_metric(asked)
+        session.metric = view.metric
+        return opened
+
+    def _tell_ended(self) -> None:
+        """Notify who may not see it that scoring has ended, unless they have stopped it."""
+        opened = self.opened
+        away = not self.app_focus or not isinstance(self.screen, SessionScreen)
+        failed = opened.view.matrix.count(CellState.FAILED)
+        if not away or not opened.exportable or (opened.missing and not failed):
+            return
+        title = one_line(opened.session.conversation.source.title)[:60]
+        if failed:
+            self.tell("scoring", f"{title}: scored, but {failed:,} cells failed", severity="warning")
+        else:
+            self.tell("scoring", f"{title}: all cells scored")
+        self.ring()
+
     def _show_opened(self, opened: Opened) -> None:
         """Paint first, then open the model."""
         opened.view.set_scale(palette(self).scale)
@@ -314,7 +382,8 @@ class MemscopeApp(App[None]):
 
     async def _replace(self, session: Session, follower: Follower) -> None:
         """Show another session, and only that; the list of sessions is kept aside."""
-        before, self._opened = self._opened, Opened(self, session, follower, auto=self._auto)
+        self._keep_settings()
+        before, self._opened = self._opened, self._open(session, follower)
         if before is not None:
             before.close()
             self.run_worker(before.session.aclose(), exit_on_error=False)
@@ -337,6 +406,8 @@ class MemscopeApp(App[None]):
     def _fail(self, sentence: str) -> None:
         self.opened.fail(sentence)
         self.show_state()
+        if sentence and not isinstance(self.screen, SessionScreen):
+            self.tell("failure", sentence, severity="error")
 
     def _is_current(self, work: SessionWorkers) -> bool:
         """Whether work is that of the open session; news of one that was open before may come late."""

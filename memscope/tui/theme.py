@@ -152,7 +152,7 @@ def palette(app: App[Any]) -> Palette:
         Color.parse(variables[name]) for name in ("background", "foreground", "primary", "error")
     )
     if app.no_color or app.native_ansi_color or app.console.color_system in (None, "standard"):
-        return plain(base.rich_color, text.rich_color)
+        return plain(base.rich_color, text.rich_color, app.current_theme.dark, app.native_ansi_color)
     return coloured(app.current_theme.dark, base, text, accent, error)
 
 
@@ -206,16 +206,26 @@ def coloured(dark: bool, base: Color, text: Color, accent: Color, error: Color) 
     )
 
 
+_SIXTEEN = {True: ("yellow", "magenta", "cyan", "red"), False: ("red", "magenta", "blue", "red")}
+_EXACT = {
+    True: ("#ffff55", "#ff55ff", "#55ffff", "#ff5555"),
+    False: ("#aa0000", "#aa00aa", "#0000aa", "#aa0000"),
+}
+"""Positive, negative, accent and error on dark and on light: yellow and cyan can't be read on white."""
+
+
 @lru_cache(maxsize=4)
-def plain(base: RichColor, text: RichColor) -> Palette:
-    """Signs, digits and attributes; the sixteen colours only repeat what those say."""
+def plain(base: RichColor, text: RichColor, dark: bool = True, native: bool = True) -> Palette:
+    """Signs, digits and attributes; the sixteen colours only repeat what those say. Where they are not the
+    terminal's own (`native`) they have values that become them again, else yellow would come out as red."""
+    hot, cold, mark, wrong = _SIXTEEN[dark] if native else _EXACT[dark]
 
     def style(colour: str | None = None, **attributes: Any) -> Style:
         return Style(color=colour or text, bgcolor=base, **attributes)
 
-    states = (style(), style(dim=True), style("cyan", bold=True), style(), style("red", bold=True))
-    negative = [style("magenta", bold=level >= 3, reverse=level >= 6) for level in range(10)]
-    positive = [style("yellow", bold=level >= 3, reverse=level >= 6) for level in range(10)]
+    states = (style(), style(dim=True), style(mark, bold=True), style(), style(wrong, bold=True))
+    negative = [style(cold, bold=level >= 3, reverse=level >= 6) for level in range(10)]
+    positive = [style(hot, bold=level >= 3, reverse=level >= 6) for level in range(10)]
     cells = (*states, *reversed(negative), style(dim=True), *positive, style(dim=True))
     return Palette(
         scale=DIGITS,
@@ -224,14 +234,14 @@ def plain(base: RichColor, text: RichColor) -> Palette:
         normal=style(),
         faint=style(dim=True),
         strong=style(bold=True),
-        accent=style("cyan", bold=True),
+        accent=style(mark, bold=True),
         cursor=style(reverse=True, bold=True),
-        error=style("red", bold=True),
-        positive=style("yellow"),
-        negative=style("magenta"),
+        error=style(wrong, bold=True),
+        positive=style(hot),
+        negative=style(cold),
         tokens=(
-            *(style("magenta", strike=True, bold=level > 2) for level in range(4, 0, -1)),
+            *(style(cold, strike=True, bold=level > 2) for level in range(4, 0, -1)),
             style(),
-            *(style("yellow", underline=True, bold=level > 2) for level in range(1, 5)),
+            *(style(hot, underline=True, bold=level > 2) for level in range(1, 5)),
         ),
     )

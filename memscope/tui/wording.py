@@ -13,18 +13,46 @@ NO_MEMORIES = """This conversation has no memories.
 A memory is something the agent was to remember and that was put into its context. memscope leaves each \
 one out in turn and shows which responses become less probable.
 
-Mark one in either of two ways:
+Found by themselves: the memories of Claude Code, Codex, Gemini CLI, OpenClaw, Hermes, Letta and mem0, and \
+results of tools named like search_memories. Anything else you mark, in one of three ways:
 
 a line of the log with a key of its own
   {"role": "system", "content": "Lives in Lyon.", "memory_key": "city"}
 
-tags inside a system, user or tool message
-  <memory key="city">Lives in Lyon.</memory>"""
+tags in a system message, or at the start of a user's or a tool's
+  <memory key="city">Lives in Lyon.</memory>
+
+a rule of your own in config.toml, for what your agent writes anyway
+  [[memory_rules]]
+  name = "notes"
+  pattern = '''\\[note (?P<key>\\w+)\\] (?P<text>.*)'''
+
+memscope sessions --memories PATH lists what is found in a file, and by which rule."""
+
+READ_CELLS = """A cell says how much less probable a response is when one memory is left out: in nats, in \
+nats a token or as a share of its column.
+Positive (orange, ░▒▓█ or +): the memory made the agent say it.
+Negative (purple, ╌─═≡ or -): the memory spoke against it.
+·  under 0.01 nats, or under 1/64 of the range
+~  below three times the noise of its response: may be nothing but noise
+/  not scored yet     …  being scored     ?  failed
+Blank: the memory enters after the response, so nothing can be said.
+The range stays until you score again or change metric or unit; beyond it a cell is drawn as strongest.
+Weight of a memory: the sum of its row. Dependence of a response: the sum of its column."""
+
+READ_WORDS = """The text is what the agent said; the list ranks the memories that stand before it by their \
+divergence, in nats.
+The chosen memory colours the words: underlined (orange) if less probable without it, struck through \
+(purple) if more probable. The same words are underlined in the memory's text.
+~  below three times the noise     /  not scored yet     …  being scored     ?  failed"""
+
+READ_SESSIONS = """●  changed within the last minute     ✓  scored before     !  can't be read
+Sessions of the current directory stand on top. Nothing is written to them, and nothing is sent anywhere."""
 
 NO_RESPONSES = """This conversation has no responses yet.
 
-memscope scores what the agent said: add at least one message with the role "assistant" that says or calls \
-something outside its <think> text."""
+memscope scores what the agent said: a message with the role "assistant" that says or calls something \
+outside its <think> text. While the file is followed, the first one appears here as soon as it is written."""
 
 NO_ENTRIES = "This conversation has no entries yet; what is said shows here."
 

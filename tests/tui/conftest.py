@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from textual import constants
 
+from memscope.tui.host import Host
 from tests.scorers_fake import HashScorer, opening
 
 
@@ -27,3 +28,28 @@ def scorer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> HashScorer:
     monkeypatch.setenv("MEMSCOPE_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr("memscope.scoring.session.open_scorer", opening(scorer))
     return scorer
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the app notifies the user of; a test's app shows none."""
+    told: list[str] = []
+
+    def notify(self: Host, message: str, *, markup: bool = True, **options: object) -> None:
+        assert not markup
+        told.append(message)
+
+    monkeypatch.setattr(Host, "notify", notify)
+    return told
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of its own for settings and what is kept, `config.toml` and `screen.json`."""
+    folder = tmp_path_factory.mktemp("settings") / "memscope"
+    folder.mkdir()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder.parent))
+    monkeypatch.setattr("memscope.tui.host.state_path", lambda: folder / "screen.json")
+    for name in ("MEMSCOPE_THEME", "MEMSCOPE_METRIC"):
+        monkeypatch.delenv(name, raising=False)
+    return folder

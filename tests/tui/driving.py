@@ -21,6 +21,8 @@ async def running(
     real = session if isinstance(session, Session) else session.as_session
     app = MemscopeApp(real, score_at_once=score_at_once)
     async with app.run_test(size=size) as pilot:
+        if all(real.matrix.shape):
+            await until(pilot, lambda: app.opened.work.begun)
         await settled(pilot)
         yield pilot
 

@@ -371,6 +371,8 @@ async def test_a_conversation_without_memories_says_what_one_is_and_how_to_mark_
         assert "This conversation has no memories." in drawn
         assert '"memory_key": "city"' in drawn
         assert '<memory key="city">' in drawn
+        assert "[[memory_rules]]" in drawn
+        assert "Claude Code" in drawn
         await press(pilot, "down", "enter", "s", "r", "m", "e")
         assert isinstance(pilot.app.screen, MatrixScreen)
 

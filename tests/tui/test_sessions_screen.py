@@ -12,6 +12,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from memscope.conversation.follow import Follower
+from memscope.demo import demo_path
 from memscope.errors import InputError
 from memscope.scoring.session import Session
 from memscope.tui.app import MemscopeApp
@@ -22,6 +23,7 @@ from memscope.tui.screens.sessions import SessionsScreen
 from memscope.tui.widgets.session_list import SessionList
 from tests.scorers_fake import HashScorer, opening
 from tests.tui.driving import picture, settled, strike, the_app, until
+from tests.tui.test_commands import assert_every_binding_is_listed, choose, look_up, named
 
 pytestmark = pytest.mark.anyio
 
@@ -211,4 +213,44 @@ async def test_a_narrow_terminal_has_no_preview() -> None:
         assert "Plan a trip" in picture(pilot)
         assert not pilot.app.screen.query_one("#preview").display
         await strike(pilot, "question_mark")
-        assert "Keys" in picture(pilot)
+        assert "─ Help ─" in picture(pilot)
+
+
+async def test_the_palette_names_agents_projects_and_sessions_and_nothing_of_a_session() -> None:
+    async with browsing() as pilot:
+        await assert_every_binding_is_listed(pilot)
+        assert "Metric" not in named(await look_up(pilot, ""))
+        await strike(pilot, "escape")
+        await choose(pilot, "only claude code")
+        assert titles(pilot) == ["Build me a boat"]
+        await choose(pilot, "all agents")
+        await choose(pilot, "sessions by title")
+        assert titles(pilot) == ["Plan a trip", "Build me a boat"]
+        await look_up(pilot, "open build me")
+        await strike(pilot, "enter")  # what follows a file never ends
+        await until(pilot, lambda: isinstance(pilot.app.screen, MatrixScreen))
+        assert the_app(pilot).opened.session.conversation.source.path.endswith("a.jsonl")
+
+
+async def test_the_help_of_the_list_tells_of_the_list() -> None:
+    async with browsing(size=(130, 70)) as pilot:
+        await strike(pilot, "question_mark")
+        drawn = picture(pilot)
+        assert "changed within the last minute" in drawn
+        assert "Let go of the failures" not in drawn
+        assert "Score what is missing" not in drawn
+        assert "(d)" in drawn
+
+
+async def test_where_no_session_is_found_the_demo_is_one_key_away(home: Path) -> None:
+    for path in (home / ".claude" / "projects" / "p" / "a.jsonl", Path("log.jsonl")):
+        path.unlink()
+    app = MemscopeApp(opener=opener)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: "No session was found" in picture(pilot))
+        await until(pilot, lambda: "d Demo" in picture(pilot))
+        assert "s Sort" not in picture(pilot)
+        await strike(pilot, "d")
+        await until(pilot, lambda: isinstance(pilot.app.screen, MatrixScreen))
+        assert app.opened.session.conversation.source.path == str(demo_path())
+        app.close()

@@ -171,7 +171,10 @@ class ServerClient:
     def _unreachable(self, error: httpx.HTTPError) -> ServerError:
         said = self.safe(str(error))
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-            return ServerError(f"{self.label} can't be reached: {said or 'no connection in time'}")
+            return ServerError(
+                f"{self.label} can't be reached: {said or 'no connection in time'}; start the server, "
+                "or give its address with --url"
+            )
         if isinstance(error, httpx.TimeoutException):
             return ServerError(f"{self.label} gave no answer within {_SHORT:g} s")
         if isinstance(error, httpx.UnsupportedProtocol | httpx.TooManyRedirects | httpx.InvalidURL):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
@@ -12,13 +12,16 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-from memscope.scoring.matrix import CellState
+from memscope.scoring.matrix import CellState, Metric
+from memscope.tui.commands import Choice
 from memscope.tui.opened import Opened
+from memscope.tui.safe import one_line, printable
 from memscope.tui.screens.export import ExportScreen, Write
 from memscope.tui.theme import Palette, palette
 from memscope.tui.view import Members
 from memscope.tui.widgets.activity_bar import ActivityBar
 from memscope.tui.widgets.line import Line
+from memscope.tui.wording import cell_sentence, response_text
 
 if TYPE_CHECKING:
     from memscope.tui.app import MemscopeApp
@@ -28,22 +31,16 @@ Result = TypeVar("Result")
 _WIDTHS: list[tuple[int, str]] | None = [(0, "-narrow"), (100, "-wide"), (150, "-very-wide")]
 _HEIGHTS: list[tuple[int, str]] | None = [(0, "-short"), (20, "-tall")]
 
-HELP = Binding(
-    "question_mark",
-    "app.help",
-    "Help",
-    id="app.help",
-    key_display="?",
-    tooltip="All keys, and how to read this",
-)
-"""Bound by each screen, so that it stands early in the footer and is seen in a narrow window."""
-
 
 class MemscopeScreen(Screen[Result]):
     """A screen that fits its terminal, and finds in `on_mount` all widgets that it composes."""
 
     HORIZONTAL_BREAKPOINTS = _WIDTHS
     VERTICAL_BREAKPOINTS = _HEIGHTS
+    HELP_TEXT: ClassVar[str] = ""
+    """What the screen's picture means, for the help."""
+    IMPORTANT: ClassVar[tuple[str, ...]] = ()
+    """The ids of the bindings that stand first in the footer."""
 
     is_composed = False
     """Whether its widgets are there; what comes before that it sees when it is mounted."""
@@ -76,18 +73,23 @@ class MemscopeScreen(Screen[Result]):
         """A line by its id."""
         return self.query_one(f"#{name}", Line)
 
+    def choices(self) -> Iterable[Choice]:
+        """What the command palette offers here beside the keys: above all what keys only step through."""
+        return ()
+
 
 class SessionScreen(MemscopeScreen[Result]):
     """A screen of the session that is open. While it is in sight the app tells it what has changed; when it
     comes back to sight it is told everything."""
 
+    IMPORTANT: ClassVar[tuple[str, ...]] = ("session.stop", "session.dismiss", "session.score")
     BINDINGS: ClassVar[list[BindingType]] = [
-        HELP,
         Binding("r", "score", "Score", id="session.score", tooltip="Score what is missing"),
         Binding("R", "score_again", "Rescore", id="session.score_again", tooltip="Score everything again"),
         Binding("x", "stop", "Stop", id="session.stop", tooltip="Stop scoring; what is done stays"),
         Binding("f", "follow", "Follow", id="session.follow", tooltip="Pause or go on following the file"),
         Binding("m", "next_metric", "Metric", id="session.metric", tooltip="Signed, clamped, token-clamped"),
+        Binding("y", "copy", "Copy", id="session.copy", tooltip="Copy what is under the cursor as text"),
         Binding("e", "export", "Export", id="session.export", tooltip="Write the matrix to a file"),
         Binding(
             "d,escape",
@@ -137,6 +139,26 @@ class SessionScreen(MemscopeScreen[Result]):
     def show_cell(self, memory: int, response: int) -> None:
         """The user looks at this cell, perhaps since another screen was in sight."""
 
+    def choices(self) -> Iterable[Choice]:
+        """Every metric by its name; copies of parts."""
+        for metric in self.view.metrics:
+            yield f"Metric {metric}", "How per-token drops become one", partial(self._use_metric, metric)
+        if all(self.view.matrix.shape):
+            yield "Copy the response", "Its text", lambda: self._copy_part("response")
+            yield "Copy the memory", "Its text", lambda: self._copy_part("memory")
+
+    @property
+    def can_copy(self) -> bool:
+        """Whether there is something to copy; asked often."""
+        return all(self.view.matrix.shape)
+
+    def copied(self) -> tuple[str, str] | None:
+        """What `y` copies: its name and its text; None if there is nothing."""
+        if not self.can_copy:
+            return None
+        parts = self._parts()
+        return "the cell with its response and memory", "\n\n".join(parts.values()) + "\n"
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what works now is shown and bound."""
         opened, matrix = self.opened, self.view.matrix
@@ -151,6 +173,8 @@ class SessionScreen(MemscopeScreen[Result]):
                 return opened.following is not None
             case "next_metric":
                 return all(matrix.shape)
+            case "copy":
+                return self.can_copy
             case "export":
                 return opened.exportable
             case "dismiss_failures":
@@ -182,9 +206,13 @@ class SessionScreen(MemscopeScreen[Result]):
 
     def action_next_metric(self) -> None:
         """Show the next metric; an export follows it."""
-        self.view.set_metric(self.view.next_metric())
-        self.opened.session.metric = self.view.metric
-        self.memscope.show_all()
+        self._use_metric(self.view.next_metric())
+
+    def action_copy(self) -> None:
+        """Copy what is under the cursor."""
+        copied = self.copied()
+        if copied is not None:
+            self.memscope.copy(*copied)
 
     def action_export(self) -> None:
         """Ask where to write the matrix."""
@@ -197,7 +225,7 @@ class SessionScreen(MemscopeScreen[Result]):
 
         self.ask_where_to_write(
             "Export the matrix",
-            "The ending decides the format: .json, .csv, .npz or .html.",
+            "The ending decides the format: .json, .csv, .npz or .html; .svg draws the screen.",
             f"{self.file_name or 'matrix'}.json",
             write,
         )
@@ -222,3 +250,26 @@ class SessionScreen(MemscopeScreen[Result]):
     def action_dismiss_failures(self) -> None:
         """Let go of the failures shown."""
         self.bar.dismiss()
+
+    def _use_metric(self, metric: Metric) -> None:
+        self.view.set_metric(metric)
+        self.opened.session.metric = metric
+        self.memscope.show_all()
+        self.memscope.keep_settings()
+
+    def _parts(self) -> dict[str, str]:
+        """The session's cell in words, and the texts of its response and its memory."""
+        memory, response = self.opened.cell
+        view = self.opened.view
+        conversation = view.conversation
+        return {
+            "cell": cell_sentence(view, memory, response, 1000),
+            "response": response_text(conversation.entries[view.matrix.responses[response]]),
+            "memory": printable(conversation.memory_text(conversation.memories[memory])),
+        }
+
+    def _copy_part(self, name: str) -> None:
+        memory, response = self.opened.cell
+        key = one_line(self.opened.view.matrix.keys[memory])
+        what = f"the response r{response + 1}" if name == "response" else f"the memory {key}"
+        self.memscope.copy(what, self._parts()[name])

@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from memscope.scoring.matrix import Metric
 from memscope.scoring.runs import RunInfo
@@ -21,6 +21,7 @@ from memscope.tui.safe import one_line
 from memscope.tui.screens.past import PastScreen
 from memscope.tui.theme import Palette
 from memscope.tui.widgets.activity_bar import ActivityBar
+from memscope.tui.widgets.key_bar import KeyBar
 from memscope.tui.widgets.line import Line
 from memscope.tui.widgets.moved_list import MovedList
 from memscope.tui.widgets.past_heatmap import PastHeatmap
@@ -73,7 +74,7 @@ class CompareScreen(PastScreen):
         yield Line(id="differing")
         yield from self.compose_heatmap()
         yield ActivityBar(self.opened.session.activities, lambda: self.opened.work.busy)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def compose_main(self) -> ComposeResult:
         """The heatmap; the cells that moved most, and what cannot be compared."""

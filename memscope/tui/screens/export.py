@@ -14,6 +14,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from memscope.errors import InputError
 from memscope.tui.safe import printable
 
 if TYPE_CHECKING:
@@ -81,6 +82,22 @@ class ExportScreen(ModalScreen[Path]):
             self._say(f"{path.name} exists already. Enter again replaces it.", problem=True)
             return
         app = cast("MemscopeApp", self.app)
+        if path.suffix.lower() == ".svg":
+            # Only here, because the first paint does not need it.
+            from memscope.export import check_target
+
+            try:
+                if app.is_open:
+                    check_target(app.opened.session, path)
+            except InputError as error:
+                self._say(str(error), problem=True)
+                return
+            self.dismiss(None)
+            app.save_picture(path)
+            return
+        if not app.is_open:
+            self._say(f"{path.name}: a picture of the screen ends in .svg.", problem=True)
+            return
 
         def written(problem: str | None) -> None:
             if not self.is_current:

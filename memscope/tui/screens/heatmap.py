@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
+from functools import partial
 from typing import ClassVar, TypeVar
 
 from textual import events
@@ -12,7 +13,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
 from textual.widgets import Input
 
-from memscope.tui.arrangement import RowFilter, Zoom
+from memscope.tui.arrangement import ColumnOrder, Normalisation, RowFilter, RowOrder, Zoom
+from memscope.tui.commands import Choice
 from memscope.tui.finding import Found, find
 from memscope.tui.opened import Opened
 from memscope.tui.safe import one_line
@@ -23,7 +25,7 @@ from memscope.tui.widgets.cell_panel import CellPanel
 from memscope.tui.widgets.heatmap import Heatmap
 from memscope.tui.widgets.legend import Legend
 from memscope.tui.widgets.line import Line
-from memscope.tui.wording import cell_sentence
+from memscope.tui.wording import READ_CELLS, cell_sentence
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -52,6 +54,7 @@ class HeatmapScreen(SessionScreen[None]):
         #legend { display: none; }
     }
     """
+    HELP_TEXT: ClassVar[str] = READ_CELLS
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("s", "next_row_order", "Sort", id="matrix.sort", tooltip="Order rows otherwise"),
         Binding(
@@ -146,6 +149,25 @@ class HeatmapScreen(SessionScreen[None]):
         yield Heatmap(self.view, self.palette, id="heatmap")
         yield CellPanel(self.view, self.palette, id="panel")
 
+    def choices(self) -> Iterable[Choice]:
+        """Every order, filter, unit and zoom by its name."""
+        yield from super().choices()
+        if not all(self.view.matrix.shape):
+            return
+        view = self.view
+        for rows in RowOrder:
+            yield f"Rows {rows}", "Order rows", partial(self._arrange, partial(view.set_row_order, rows))
+        for columns in ColumnOrder:
+            change = partial(view.set_column_order, columns)
+            yield f"Columns {columns}", "Order columns", partial(self._arrange, change)
+        for kept in RowFilter:
+            which = partial(view.set_filter, kept, view.prefix)
+            yield f"Show rows: {kept}", "Filter rows", partial(self._arrange, which)
+        for unit in Normalisation:
+            yield f"Unit {unit}", "Of numbers", partial(self._arrange, partial(view.set_normalisation, unit))
+        for zoom in Zoom:
+            yield f"Zoom {zoom}", "How wide cells are", partial(self._zoom_to, zoom)
+
     def on_mount(self) -> None:
         """Say what is under the cursor."""
         self.follow()
@@ -238,9 +260,7 @@ class HeatmapScreen(SessionScreen[None]):
         """Make cells wider or narrower."""
         zooms = list(Zoom)
         at = max(0, min(zooms.index(self.view.zoom) + wider, len(zooms) - 1))
-        self.view.zoom = zooms[at]
-        self.heatmap.show_zoom()
-        self.show_state()
+        self._zoom_to(zooms[at])
 
     def action_strongest(self, step: int) -> None:
         """Walk from the strongest cell to weaker ones, or back."""
@@ -307,6 +327,13 @@ class HeatmapScreen(SessionScreen[None]):
         self.heatmap.show_rows((), order_changed=True)
         self.query_one(Legend).rebuild()
         self.show_state()
+        self.memscope.keep_settings()
+
+    def _zoom_to(self, zoom: Zoom) -> None:
+        self.view.zoom = zoom
+        self.heatmap.show_zoom()
+        self.show_state()
+        self.memscope.keep_settings()
 
     def which_rows(self) -> str:
         """Which rows are shown, if not all."""

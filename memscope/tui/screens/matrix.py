@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from memscope.scoring.matrix import ScoreMatrix
 from memscope.tui.safe import one_line
@@ -20,6 +20,7 @@ from memscope.tui.screens.response import ResponseScreen
 from memscope.tui.theme import Palette
 from memscope.tui.view import Members
 from memscope.tui.widgets.activity_bar import ActivityBar
+from memscope.tui.widgets.key_bar import KeyBar
 from memscope.tui.widgets.legend import Legend
 from memscope.tui.widgets.line import Line
 from memscope.tui.wording import emptiness
@@ -93,7 +94,7 @@ class MatrixScreen(HeatmapScreen):
         yield Line(id="notes")
         yield Static(id="problem", markup=False)
         yield ActivityBar(self.opened.session.activities, lambda: self.opened.busy)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Fill the lines."""

@@ -8,7 +8,6 @@ from dataclasses import replace
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
-from textual.widgets import Footer
 
 from memscope.scoring.matrix import ScoreMatrix
 from memscope.scoring.runs import RunInfo
@@ -18,6 +17,7 @@ from memscope.tui.safe import one_line
 from memscope.tui.screens.past import PastScreen
 from memscope.tui.theme import Palette
 from memscope.tui.widgets.activity_bar import ActivityBar
+from memscope.tui.widgets.key_bar import KeyBar
 from memscope.tui.widgets.line import Line
 from memscope.tui.widgets.past_heatmap import PastHeatmap, PastPanel
 
@@ -52,7 +52,7 @@ class PastRunScreen(PastScreen):
         yield Line(id="reason")
         yield Line(id="changed")
         yield ActivityBar(self.opened.session.activities, lambda: self.opened.work.busy)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def compose_main(self) -> ComposeResult:
         """The heatmap and its panel."""

@@ -9,18 +9,18 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.widgets import Footer
 
 from memscope.tui.opened import Opened
 from memscope.tui.safe import cut, one_line, printable
 from memscope.tui.screens.base import SessionScreen
 from memscope.tui.theme import Palette
 from memscope.tui.widgets.activity_bar import ActivityBar
+from memscope.tui.widgets.key_bar import KeyBar
 from memscope.tui.widgets.line import Line
 from memscope.tui.widgets.memory_list import MemoryList
 from memscope.tui.widgets.memory_text import MemoryText
 from memscope.tui.widgets.token_text import TokenText
-from memscope.tui.wording import nats, response_text, response_title, state_sentence
+from memscope.tui.wording import READ_WORDS, nats, response_text, response_title, state_sentence
 
 if TYPE_CHECKING:
     from memscope.scoring.session import TokenView
@@ -44,6 +44,7 @@ class ResponseScreen(SessionScreen[None]):
         #key { display: none; }
     }
     """
+    HELP_TEXT: ClassVar[str] = READ_WORDS
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
             "up,k", "memory(-1)", "Memory", id="response.memory_up", show=False, tooltip="The memory above"
@@ -131,7 +132,7 @@ class ResponseScreen(SessionScreen[None]):
                 yield Line(id="token")
                 yield MemoryText(self.view, self.palette, id="memory")
         yield ActivityBar(self.opened.session.activities, lambda: self.opened.busy)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Show the response."""

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from memscope.errors import InputError
 from memscope.tui import run_wording as words
@@ -22,6 +22,7 @@ from memscope.tui.screens.compare import CompareScreen
 from memscope.tui.screens.past_run import PastRunScreen
 from memscope.tui.theme import Palette
 from memscope.tui.widgets.activity_bar import ActivityBar
+from memscope.tui.widgets.key_bar import KeyBar
 from memscope.tui.widgets.line import Line
 from memscope.tui.widgets.run_list import RunList
 from memscope.wording import counted
@@ -92,7 +93,7 @@ class RunsScreen(SessionScreen[None]):
         yield Static(id="facts", markup=False)
         yield Static(id="reason", markup=False)
         yield ActivityBar(self.opened.session.activities, lambda: self.opened.work.busy)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Paint, then ask for the runs."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,22 +13,28 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.timer import Timer
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 from textual.worker import Worker, WorkerState
 
+from memscope.demo import demo_path
 from memscope.session_rows import Row
 from memscope.tui import browsing
 from memscope.tui.browsing import Browsing
-from memscope.tui.safe import one_line
-from memscope.tui.screens.base import HELP, MemscopeScreen
+from memscope.tui.commands import Choice
+from memscope.tui.safe import cut, one_line
+from memscope.tui.screens.base import MemscopeScreen
 from memscope.tui.sessions_view import SessionOrder, SessionsView, identity
 from memscope.tui.widgets.activity_bar import ActivityBar
+from memscope.tui.widgets.key_bar import KeyBar
 from memscope.tui.widgets.line import Line
 from memscope.tui.widgets.session_list import SessionList
 from memscope.tui.widgets.session_preview import SessionPreview
+from memscope.tui.wording import READ_SESSIONS
 
 _PAUSE = 0.25
 """Seconds of quiet after which texts are searched, and sessions in sight counted and previewed."""
+_PROJECTS = 50
+"""Projects in the command palette, at most."""
 _TICK = 20.0
 """Seconds between two looks at the clock."""
 _NONE = """No session was found on this machine.
@@ -35,8 +42,8 @@ _NONE = """No session was found on this machine.
 memscope looks where Claude Code, Codex, Gemini CLI, OpenClaw, pi and Hermes keep their sessions, in the \
 current folder, and in the folders that `session_folders` in config.toml names.
 
-memscope PATH opens any conversation file, memscope demo the one that ships with memscope; and five lines of \
-Python make your own agent visible:
+d opens the conversation that ships with memscope, memscope PATH any other file; and five lines of Python \
+make your own agent visible:
 
   from memscope import SessionLog
   log = SessionLog("agent.jsonl")
@@ -65,8 +72,9 @@ class SessionsScreen(MemscopeScreen[None]):
         #preview { display: none; }
     }
     """
+    HELP_TEXT: ClassVar[str] = READ_SESSIONS
+    IMPORTANT: ClassVar[tuple[str, ...]] = ("sessions.demo", "list.open", "sessions.search")
     BINDINGS: ClassVar[list[BindingType]] = [
-        HELP,
         Binding("slash", "search", "Search", id="sessions.search", key_display="/", tooltip="Search"),
         Binding("a", "next_agent", "Agent", id="sessions.agent", tooltip="Only the next agent's sessions"),
         Binding(
@@ -78,6 +86,9 @@ class SessionsScreen(MemscopeScreen[None]):
         ),
         Binding("s", "next_order", "Sort", id="sessions.sort", tooltip="Sort otherwise"),
         Binding("b", "branches", "Branches", id="sessions.branches", tooltip="Choose a branch to open"),
+        Binding(
+            "d", "demo", "Demo", id="sessions.demo", tooltip="Open the conversation that ships with memscope"
+        ),
         Binding("r", "reload", "Reload", id="sessions.reload", tooltip="Look for sessions again"),
         Binding(
             "escape", "back", "Back", id="sessions.back", tooltip="End the search, or back to the matrix"
@@ -112,7 +123,7 @@ class SessionsScreen(MemscopeScreen[None]):
             yield SessionPreview(self.palette, id="preview")
         yield Line(id="notes")
         yield ActivityBar(self._browsing.activities, lambda: self._browsing.busy)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Paint, then look."""
@@ -132,6 +143,30 @@ class SessionsScreen(MemscopeScreen[None]):
         self._list.palette = self.query_one(SessionPreview).palette = self.palette
         self._list.refresh()
         self.query_one(SessionPreview).rebuild()
+
+    def choices(self) -> Iterable[Choice]:
+        """Every agent, project and order by its name, for the command palette."""
+
+        def choose(name: str, value: object) -> Callable[[], None]:
+            def chosen() -> None:
+                setattr(self._view, name, value)
+                self._rearrange()
+
+            return chosen
+
+        for order in SessionOrder:
+            yield f"Sessions {order}", "Sort", choose("order", order)
+        yield "All agents", "Sessions of every agent", choose("agent", "")
+        for agent in self._view.agents:
+            yield f"Only {agent}", "Sessions of this agent", choose("agent", agent)
+        yield "All projects", "Sessions of every project", choose("project", "")
+        for project in self._view.projects[:_PROJECTS]:
+            yield f"Only {cut(one_line(project), 60)}", "Sessions of this project", choose("project", project)
+
+    def recent(self, most: int) -> list[Row]:
+        """The sessions that were changed last, as far as they have been found."""
+        rows = [row for row in self._view.rows if not row.listed.problem and not row.listed.subagent]
+        return sorted(rows, key=lambda row: -row.listed.modified)[:most]
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -214,6 +249,10 @@ class SessionsScreen(MemscopeScreen[None]):
         """Only what works now."""
         if action == "search":
             return not isinstance(self.focused, Input)
+        if action == "demo":
+            return self._scanned and not len(self._view)
+        if action in ("next_agent", "next_project", "next_order") and not len(self._view):
+            return False
         if action == "branches":
             return self._list.item is not None
         if action == "back":
@@ -248,6 +287,10 @@ class SessionsScreen(MemscopeScreen[None]):
         row = self._list.item
         if row is not None:
             self.memscope.choose_branch(row.listed.path)
+
+    def action_demo(self) -> None:
+        """Open the conversation that ships with memscope."""
+        self.memscope.open_file(str(demo_path()), None)
 
     def action_reload(self) -> None:
         """Look for sessions again."""
@@ -287,6 +330,7 @@ class SessionsScreen(MemscopeScreen[None]):
         self.query_one("#notes", Line).say(said)
         self._list.show()
         self._follow()
+        self.refresh_bindings()
         self.bar.wake()
 
     def _follow(self) -> None:

@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal, Vertical, VerticalScroll
 from textual.content import Content
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from memscope.conversation.model import Conversation
 from memscope.scoring.candidates import Candidate, candidates
@@ -26,6 +26,7 @@ from memscope.tui.view import Members
 from memscope.tui.widgets.activity_bar import ActivityBar
 from memscope.tui.widgets.candidate_list import CandidateList
 from memscope.tui.widgets.example_text import Example, ExampleText
+from memscope.tui.widgets.key_bar import KeyBar
 from memscope.tui.widgets.line import Line
 from memscope.tui.wording import bound, emptiness, nats, response_text
 from memscope.wording import counted
@@ -65,6 +66,7 @@ class TrainingScreen(SessionScreen[None]):
         #preview { border: none; }
     }
     """
+    IMPORTANT: ClassVar[tuple[str, ...]] = (*SessionScreen.IMPORTANT, "training.choose", "training.write")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "choose", "Choose", id="training.choose", tooltip="Choose a response, or no longer"),
         Binding("a", "choose_all", "All", id="training.all", tooltip="Choose all that are above noise"),
@@ -121,7 +123,7 @@ class TrainingScreen(SessionScreen[None]):
                 yield ExampleText(self.palette, id="text")
         yield Line(id="sentence")
         yield ActivityBar(self.opened.session.activities, lambda: self.opened.busy)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Show what is known already."""

@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.content import Content
-from textual.widgets import Footer, Input
+from textual.widgets import Input
 
 from memscope.tui.opened import Opened
 from memscope.tui.safe import one_line
@@ -20,6 +20,7 @@ from memscope.tui.theme import Palette
 from memscope.tui.transcript_nodes import Kind
 from memscope.tui.transcript_texts import role_of
 from memscope.tui.widgets.activity_bar import ActivityBar
+from memscope.tui.widgets.key_bar import KeyBar
 from memscope.tui.widgets.line import Line
 from memscope.tui.widgets.transcript_view import TranscriptView
 from memscope.tui.wording import NO_ENTRIES, cell_sentence, compact, response_title, weight_words
@@ -75,7 +76,7 @@ class TranscriptScreen(SessionScreen[None]):
         yield Line(id="sentence")
         yield Input(placeholder="words in keys, texts, thinking and calls", id="find", compact=True)
         yield ActivityBar(self.opened.session.activities, lambda: self.opened.work.busy)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Begin at the response that the user looks at."""
