@@ -278,7 +278,7 @@ class HeatmapScreen(SessionScreen[None]):
         """Type what to look for."""
         line = self.query_one("#find", Input)
         line.display = True
-        line.focus()
+        self.set_focus(line)
 
     def action_found(self, step: int) -> None:
         """Go to the next that was found, around the end."""

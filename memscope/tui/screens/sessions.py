@@ -261,7 +261,7 @@ class SessionsScreen(MemscopeScreen[None]):
 
     def action_search(self) -> None:
         """Type what to search for."""
-        self.query_one(Input).focus()
+        self.set_focus(self.query_one(Input))
 
     def action_next_agent(self) -> None:
         """Show the sessions of the next agent, after the last one of all."""

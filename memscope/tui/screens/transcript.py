@@ -168,7 +168,7 @@ class TranscriptScreen(SessionScreen[None]):
         """Type what to look for."""
         line = self.query_one("#find", Input)
         line.display = True
-        line.focus()
+        self.set_focus(line)
 
     def action_end_find_or_dismiss(self) -> None:
         """End the search; without one, let go of the failures shown."""
