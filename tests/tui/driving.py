@@ -1,11 +1,13 @@
 """Run the app without a terminal, and read what it draws."""
 
+import asyncio
 import html
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from textual.pilot import Pilot
+from textual.screen import Screen
 
 from memscope.scoring.session import Session
 from memscope.tui.app import MemscopeApp
@@ -28,9 +30,22 @@ async def running(
 
 
 async def drawn_through(pilot: Pilot[None]) -> None:
-    """Wait until messages have gone from app to screen to widget and back, and what they changed is drawn."""
-    for _ in range(3):
+    """Wait until messages have gone from app to screen to widget and back, and what they changed is laid out
+    and drawn."""
+    quiet = 0
+    for _ in range(50):  # what draws all the time is never quiet
         await pilot.pause(0)
+        quiet = quiet + 1 if _is_drawn(pilot.app.screen) else 0
+        if quiet == 3:
+            break
+        if not quiet:
+            await asyncio.sleep(0.002)  # the screen draws on a timer
+
+
+def _is_drawn(screen: Screen[object]) -> bool:
+    # Textual has no public name for what is still to be laid out or drawn.
+    waiting = screen._layout_required or screen._scroll_required or screen._repaint_required
+    return not waiting and not screen._dirty_widgets and bool(screen.size)
 
 
 async def settled(pilot: Pilot[None]) -> None:

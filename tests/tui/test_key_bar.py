@@ -74,7 +74,7 @@ async def test_the_help_of_a_response_explains_words_not_cells() -> None:
     async with running(score_now(fake_session(conversation(4, 6))), size=(140, 90)) as pilot:
         await press(pilot, "enter", "question_mark")
         drawn = picture(pilot)
-        assert "struck through" in drawn
+        assert "underlined (orange)" in drawn
         assert "Weight of a memory" not in drawn
         assert "Choose the memory that colours the text" in drawn
         assert "Order rows otherwise" not in drawn
