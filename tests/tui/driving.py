@@ -14,6 +14,9 @@ from memscope.tui.app import MemscopeApp
 from memscope.tui.widgets.heatmap import Heatmap
 from tests.tui.fake import FakeSession
 
+_FRAME = 0.02
+"""Seconds after which Textual has drawn a frame, and called what was to be called after it."""
+
 
 @asynccontextmanager
 async def running(
@@ -54,6 +57,8 @@ async def settled(pilot: Pilot[None]) -> None:
     while any(not worker.is_finished for worker in pilot.app.workers):
         await pilot.app.workers.wait_for_complete()
         await drawn_through(pilot)
+    await asyncio.sleep(_FRAME)
+    await drawn_through(pilot)
 
 
 async def until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:

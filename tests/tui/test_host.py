@@ -117,8 +117,8 @@ async def test_scoring_that_was_stopped_is_not_notified(told: list[str]) -> None
     async with running(session) as pilot:
         await strike(pilot, "r")
         pilot.app.app_focus = False
-        await press(pilot, "x")
-        await drawn_through(pilot)
+        await strike(pilot, "x")
+        await until(pilot, lambda: not the_app(pilot).opened.busy)
         assert told == []
 
 

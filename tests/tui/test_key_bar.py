@@ -5,7 +5,7 @@ from textual.pilot import Pilot
 
 from memscope.tui.screens.help import HelpScreen
 from memscope.tui.widgets.key_bar import KeyBar
-from tests.tui.driving import drawn_through, picture, press, running, strike
+from tests.tui.driving import drawn_through, picture, press, running, strike, until
 from tests.tui.fake import conversation, fake_session, score_now
 
 pytestmark = pytest.mark.anyio
@@ -73,8 +73,8 @@ async def test_help_groups_keys_by_subject_and_brackets_what_does_not_work_now()
 async def test_the_help_of_a_response_explains_words_not_cells() -> None:
     async with running(score_now(fake_session(conversation(4, 6))), size=(140, 90)) as pilot:
         await press(pilot, "enter", "question_mark")
+        await until(pilot, lambda: "(orange)" in picture(pilot))
         drawn = picture(pilot)
-        assert "underlined (orange)" in drawn
         assert "Weight of a memory" not in drawn
         assert "Choose the memory that colours the text" in drawn
         assert "Order rows otherwise" not in drawn
