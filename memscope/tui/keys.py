@@ -85,13 +85,14 @@ def clashes(screen: Screen[Any], keymap: Keymap) -> Iterator[str]:
     outer: tuple[DOMNode, ...] = (screen, screen.app)
     widgets = [node for node in screen.query("*") if node.can_focus]
     for node in (*outer, *widgets):
-        mine = _keyed(node, keymap)
+        mine, mine_before = _keyed(node, keymap), _keyed(node, {})
         for other in (node, *(each for each in outer if each is not node)):
-            theirs = _keyed(other, keymap)
+            theirs, theirs_before = _keyed(other, keymap), _keyed(other, {})
             for id_ in sorted(mine.keys() | theirs.keys()):
                 for rival in sorted(theirs.keys() - {id_}):
                     if id_ in keymap or rival in keymap:
-                        for key in sorted(mine.get(id_, set()) & theirs[rival]):
+                        meant = mine_before.get(id_, set()) & theirs_before.get(rival, set())
+                        for key in sorted(mine.get(id_, set()) & theirs[rival] - meant):
                             first, second = sorted((id_, rival))
                             yield f"The key {key} is both {first} and {second}: change [keys] in config.toml."
 

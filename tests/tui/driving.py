@@ -4,10 +4,11 @@ import asyncio
 import html
 import re
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from textual.pilot import Pilot
 from textual.screen import Screen
+from textual.worker import WorkerCancelled
 
 from memscope.scoring.session import Session
 from memscope.tui.app import MemscopeApp
@@ -55,7 +56,8 @@ async def settled(pilot: Pilot[None]) -> None:
     """Wait until everything that was started has ended and been drawn."""
     await drawn_through(pilot)
     while any(not worker.is_finished for worker in pilot.app.workers):
-        await pilot.app.workers.wait_for_complete()
+        with suppress(WorkerCancelled):
+            await pilot.app.workers.wait_for_complete()
         await drawn_through(pilot)
     await asyncio.sleep(_FRAME)
     await drawn_through(pilot)
