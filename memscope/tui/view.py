@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from memscope.conversation.model import Conversation
 from memscope.scoring.matrix import IMPORTANT, NOISE_FACTOR, CellState, Metric, ScoreMatrix, range_end
 from memscope.tui.arrangement import ColumnOrder, Normalisation, RowFilter, RowOrder, ViewSettings, Zoom
+from memscope.tui.columns import ColumnSums
 from memscope.tui.rows import RowStatistics
 from memscope.tui.theme import SHADES, Scale
 
@@ -186,7 +187,7 @@ class MatrixView:
         """Divergences [rows, responses] in nats, NaN wherever not scored."""
         self._statistics = RowStatistics(len(self.keys), responses)
         self._statistics.measure(np.arange(len(self.keys)), self.values, self._states, self.matrix.noise)
-        self._sums = _ColumnSums(self.values[:memories])
+        self._sums = ColumnSums(self.values[:memories])
         self._measure_range()
         self._sort()
 
@@ -368,39 +369,6 @@ class MatrixView:
         """The responses, from the left."""
         self.column_of = _places(columns, len(columns))
         self.version += 1
-
-
-class _ColumnSums:
-    """Sums of columns that follow their rows without adding up everything again."""
-
-    def __init__(self, values: NDArray[np.float64]) -> None:
-        responses = values.shape[1]
-        self._sum, self._counts = np.zeros(responses), np.zeros(responses, np.int64)
-        self.sizes = np.zeros(responses)
-        """The sum of the sizes in each column [responses]."""
-        self._add(values, 1)
-
-    def take_out(self, rows: NDArray[np.float64]) -> None:
-        """Rows that change."""
-        self._add(rows, -1)
-
-    def put_in(self, rows: NDArray[np.float64]) -> None:
-        """What they have become."""
-        self._add(rows, 1)
-
-    @property
-    def totals(self) -> NDArray[np.float64]:
-        """The sum of each column [responses], NaN where nothing is scored."""
-        totals: NDArray[np.float64] = np.where(self._counts > 0, self._sum, np.nan)
-        return totals
-
-    def _add(self, rows: NDArray[np.float64], sign: int) -> None:
-        for row in rows:
-            scored = ~np.isnan(row)
-            filled = np.where(scored, row, 0.0)
-            self._sum += sign * filled
-            self.sizes += sign * np.abs(filled)
-            self._counts += sign * scored
 
 
 def _places(order: NDArray[np.intp], count: int) -> NDArray[np.intp]:

@@ -167,10 +167,10 @@ def test_a_walk_leaves_out_rows_that_are_hidden() -> None:
 def test_words_are_found_in_keys_memories_and_responses_whatever_their_case() -> None:
     session = score_now(fake_session(conversation(3, 4)))
     view = MatrixView(session.conversation, session.matrix, Metric.SIGNED)
-    assert find(view, "MEMORY-01") == [Found(1, None)]
-    assert find(view, "train to lyon") == [Found(row, None) for row in view.order.tolist()]
-    assert find(view, "answer 3") == [Found(None, 2)]
-    assert find(view, "nowhere") == []
+    assert find(view, "MEMORY-01").shown(view) == [Found(1, None)]
+    assert find(view, "train to lyon").shown(view) == [Found(row, None) for row in view.order.tolist()]
+    assert find(view, "answer 3").shown(view) == [Found(None, 2)]
+    assert find(view, "nowhere").shown(view) == []
 
 
 def test_settings_bring_back_how_a_matrix_was_shown() -> None:

@@ -53,6 +53,7 @@ class FidelityScreen(ModalScreen[None]):
         """A page that scrolls, and what is going on."""
         with VerticalScroll() as page:
             page.border_title = "Fidelity"
+            page.border_subtitle = "esc closes"
             yield Static(markup=False)
             yield ActivityBar(self._opened.session.activities, lambda: self._opened.busy)
 
@@ -83,7 +84,6 @@ class FidelityScreen(ModalScreen[None]):
         else:
             said = f"{_WHAT}\n\nPlanning …"
         self.query_one(Static).update(Content(said))
-        self.query_one(VerticalScroll).border_subtitle = "esc closes"
         self.query_one(ActivityBar).wake()
         self.refresh_bindings()
 

@@ -15,7 +15,7 @@ from textual.widgets import Input
 
 from memscope.tui.arrangement import ColumnOrder, Normalisation, RowFilter, RowOrder, Zoom
 from memscope.tui.commands import Choice
-from memscope.tui.finding import Found, find
+from memscope.tui.finding import Found, Matches, find
 from memscope.tui.opened import Opened
 from memscope.tui.safe import one_line
 from memscope.tui.screens.base import SessionScreen
@@ -126,8 +126,8 @@ class HeatmapScreen(SessionScreen[None]):
         """`view` is another one than that of the session's own matrix."""
         super().__init__(opened)
         self.view = view or opened.view
-        self._words = ""
-        self._found: list[Found] = []
+        self._matches: Matches | None = None
+        """What holds the words that were looked for last; None before that."""
         self._at = -1
         """Which of what was found was shown last."""
         self._told = ""
@@ -205,8 +205,7 @@ class HeatmapScreen(SessionScreen[None]):
     def on_input_submitted(self, message: Input.Submitted) -> None:
         """Go to the first that is found."""
         words = message.value.strip()
-        self._words, self._at = words, -1
-        self._look()
+        self._matches, self._at = find(self.view, words) if words else None, -1
         self.end_find()
         if self._found:
             self.action_found(1)
@@ -282,14 +281,15 @@ class HeatmapScreen(SessionScreen[None]):
 
     def action_found(self, step: int) -> None:
         """Go to the next that was found, around the end."""
-        self._at = (max(self._at, -1 if step > 0 else 0) + step) % len(self._found)
-        found = self._found[self._at]
+        all_found = self._found
+        self._at = (max(self._at, -1 if step > 0 else 0) + step) % len(all_found)
+        found = all_found[self._at]
         cursor = self.heatmap.memory, self.heatmap.response
         there = (
             cursor[0] if found.memory is None else found.memory,
             cursor[1] if found.response is None else found.response,
         )
-        said = f"{self._at + 1} of {len(self._found)} found: {self._named(found)}"
+        said = f"{self._at + 1} of {len(all_found)} found: {self._named(found)}"
         self._told = said if there != cursor else ""
         self.say(said)
         self.heatmap.move_to(*there)
@@ -323,7 +323,6 @@ class HeatmapScreen(SessionScreen[None]):
     def _arrange(self, change: Callable[[], None]) -> None:
         """Change how rows and columns stand, and draw that."""
         change()
-        self._look()
         self.heatmap.show_rows((), order_changed=True)
         self.query_one(Legend).rebuild()
         self.show_state()
@@ -343,9 +342,13 @@ class HeatmapScreen(SessionScreen[None]):
         which = [*([view.row_filter] if view.row_filter is not RowFilter.ALL else []), one_line(view.prefix)]
         return f"{', '.join(filter(None, which))}: {len(view.order) - len(view.sets):,} of "
 
-    def _look(self) -> None:
-        """Find the words among what is shown now."""
-        self._found = find(self.view, self._words) if self._words else []
+    @property
+    def _found(self) -> list[Found]:
+        """What is shown of it; texts are looked through again only if the conversation is another one."""
+        matches = self._matches
+        if matches is not None and matches.conversation is not self.view.conversation:
+            matches = self._matches = find(self.view, matches.words)
+        return [] if matches is None else matches.shown(self.view)
 
     def _named(self, found: Found) -> str:
         if found.memory is not None:
