@@ -59,25 +59,7 @@ class MemscopeApp(Host):
     open, with `auto` whatever is said while its file is followed."""
 
     TITLE = "memscope"
-    CSS = """
-    Screen { background: $background; }
-    * {
-        scrollbar-background: $background;
-        scrollbar-background-hover: $background;
-        scrollbar-background-active: $background;
-        scrollbar-color: $foreground 20%;
-        scrollbar-color-hover: $foreground 40%;
-        scrollbar-color-active: $primary;
-        scrollbar-corner-color: $background;
-    }
-    CommandPalette {
-        & > Vertical { margin-top: 1; width: 96%; max-width: 110; }
-        SearchIcon { display: none; }
-        CommandInput { padding-left: 1; }
-        CommandList { max-height: 80vh; text-wrap: nowrap; text-overflow: ellipsis; scrollbar-size: 1 1; }
-        CommandList > .option-list--option { padding: 0 1; }
-    }
-    """
+    CSS_PATH = "app.tcss"
     COMMANDS: ClassVar[set[type[Commands]]] = {Commands}  # type: ignore[assignment]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("1", "mode('sessions')", "Sessions", id="screen.sessions", tooltip="The sessions here"),
