@@ -145,8 +145,9 @@ class MemscopeApp(Host):
     def show_cell(self, memory: int, response: int) -> None:
         """Show a cell of the open session in its matrix."""
         self.opened.cell = memory, response
-        self.switch_mode("matrix")
-        # A screen that has been in sight is not told when it comes back.
+        if self.current_mode != "matrix":
+            self.switch_mode("matrix")  # whose screen looks at the session's cell when it comes back to sight
+            return
         for screen in self._session_screens():
             screen.show_cell(memory, response)
 
