@@ -94,8 +94,10 @@ class ScoreMatrix:
         token_clamped: NDArray[np.float64],
     ) -> None:
         """Set every cell [M, R] to what it was in another matrix: its state, and its divergence in nats under
-        both metrics, NaN wherever it is not scored."""
-        self.states[:], self._signed, self._token_clamped = states, signed, token_clamped
+        both metrics, NaN wherever it is not scored. The numbers are taken over, not copied."""
+        self.states[:] = states
+        self._signed = np.asarray(signed, np.float64)
+        self._token_clamped = np.asarray(token_clamped, np.float64)
 
     def _make_room(self) -> None:
         if not self._signed.flags.writeable:
