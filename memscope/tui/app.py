@@ -59,7 +59,7 @@ class MemscopeApp(Host):
     open, with `auto` whatever is said while its file is followed."""
 
     TITLE = "memscope"
-    CSS_PATH = "app.tcss"
+    CSS_PATH = Path(__file__).with_name("app.tcss")
     COMMANDS: ClassVar[set[type[Commands]]] = {Commands}  # type: ignore[assignment]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("1", "mode('sessions')", "Sessions", id="screen.sessions", tooltip="The sessions here"),
