@@ -13,6 +13,8 @@ from memscope.tui.columns import ColumnSums
 from memscope.tui.rows import RowStatistics
 from memscope.tui.theme import SHADES, Scale
 
+_BLOCK = 64
+"""Rows that are looked at together: all of a large matrix would take as much memory again."""
 _SAMPLE = 500_000
 """Cells from which the range is computed, at most; of a larger matrix every n-th row is looked at."""
 
@@ -273,24 +275,34 @@ class MatrixView:
     def strongest_after(self, cell: tuple[int, int] | None, step: int) -> tuple[int, int] | None:
         """The cell of a shown row that comes after (step 1) or before (step -1) this one by the size of its
         number, of those that matter; without a cell the strongest or the weakest. None if there is none."""
-        if not len(self.order):
+        responses = self.matrix.shape[1]
+        here = None if cell is None else self._sizes(self.order[[self.row_of[cell[0]]]])[0, cell[1]]
+        at = 0 if cell is None else int(self.row_of[cell[0]]) * responses + cell[1]
+        best: tuple[float, int] | None = None
+        for first in range(0, len(self.order), _BLOCK):
+            sizes = self._sizes(self.order[first : first + _BLOCK]).ravel()
+            places = first * responses + np.arange(len(sizes))
+            if here is not None:
+                beyond = sizes < here if step > 0 else sizes > here
+                sizes[~(beyond | ((sizes == here) & ((places - at) * step > 0)))] = np.nan
+            if np.isnan(sizes).all():
+                continue
+            # of equal ones the first going forward, the last going back
+            found = np.nanargmax(sizes) if step > 0 else len(sizes) - 1 - np.nanargmin(sizes[::-1])
+            size = float(sizes[found])
+            if best is None or (size > best[0] if step > 0 else size <= best[0]):
+                best = size, int(places[found])
+        if best is None:
             return None
-        columns = np.arange(self.matrix.shape[1])
-        nats = self.values[self.order]
-        sizes = np.abs(self._normalised(nats, columns))
-        sizes[~(np.abs(nats) > np.fmax(IMPORTANT, NOISE_FACTOR * self.matrix.noise))] = np.nan
-        flat = sizes.ravel()
-        if cell is not None:
-            at = int(self.row_of[cell[0]]) * len(columns) + cell[1]
-            places, size = np.arange(len(flat)), flat[at]
-            beyond = flat < size if step > 0 else flat > size
-            flat = np.where(beyond | ((flat == size) & ((places - at) * step > 0)), flat, np.nan)
-        if np.isnan(flat).all():
-            return None
-        # of equal ones the first going forward, the last going back
-        best = int(np.nanargmax(flat)) if step > 0 else len(flat) - 1 - int(np.nanargmin(flat[::-1]))
-        row, response = divmod(best, len(columns))
+        row, response = divmod(best[1], responses)
         return int(self.order[row]), response
+
+    def _sizes(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+        """The sizes of these rows' numbers [rows, responses] as they are shown; NaN where they do not
+        matter."""
+        nats = self.values[rows]
+        sizes = np.abs(self._normalised(nats, np.arange(nats.shape[1])))
+        return np.where(np.abs(nats) > np.fmax(IMPORTANT, NOISE_FACTOR * self.matrix.noise), sizes, np.nan)
 
     def _ranked(self, line: Cells, cell: Callable[[int], tuple[int, int]]) -> list[Ranked]:
         """The possible cells of a row or a column by rank; `cell` is the one at a place in it."""
