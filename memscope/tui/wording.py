@@ -46,6 +46,21 @@ The chosen memory colours the words: underlined (orange) if less probable withou
 (purple) if more probable. The same words are underlined in the memory's text.
 ~  below three times the noise     /  not scored yet     …  being scored     ?  failed"""
 
+READ_TRANSCRIPT = """Every entry, in order. Under a response <- names the memories that made it, with the \
+nats by which it is less probable without each; under a memory -> names the responses that it mattered to.
+▸ has more below, ▾ is unfolded. Enter goes to the cell in the matrix.
+~  below three times the noise     /  not scored yet     …  being scored     ?  failed"""
+
+READ_TRAINING = """nats: how much less probable a response is with all memories left out at once. What is \
+far less probable the model says because of its memories; trained on it, it would say so without.
+At the right stands the line that would be written: what was said before, without the memories, and the \
+response. ✓ is chosen.
+~  below three times the noise     /  not scored yet     …  being scored     ?  failed"""
+
+READ_RUNS = """Every scoring of this session, newest first. Enter opens one as it was. The one marked a is \
+what others are compared with; without a mark it is the one before.
+✓  complete     –  stopped before its end     ✗  with failed cells"""
+
 READ_SESSIONS = """●  changed within the last minute     ✓  scored before     !  can't be read
 Sessions of the current directory stand on top. Nothing is written to them, and nothing is sent anywhere."""
 

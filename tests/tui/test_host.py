@@ -1,15 +1,31 @@
 """Copies, pictures and notifications."""
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from textual.widgets import Input
 
 from memscope.errors import InputError
+from memscope.scoring.session import Session
 from memscope.tui.app import MemscopeApp
+from memscope.tui.screens.base import SessionScreen
 from memscope.tui.screens.export import ExportScreen
 from memscope.tui.screens.help import HelpScreen
-from tests.tui.driving import drawn_through, heatmap, picture, press, running, strike, the_app, until
+from tests.scorers_fake import TALK, HashScorer
+from tests.scorers_fake import conversation as talk
+from tests.tui.driving import (
+    drawn_through,
+    heatmap,
+    picture,
+    press,
+    running,
+    settled,
+    strike,
+    the_app,
+    until,
+)
 from tests.tui.fake import conversation, fake_session, score_now
 from tests.tui.test_untrusted import NASTY, assert_safe, nasty_session
 
@@ -164,3 +180,57 @@ async def test_the_window_may_change_its_size_while_cells_are_scored(size: tuple
             await drawn_through(pilot)
             assert "[]" in picture(pilot)
         await strike(pilot, "x")
+
+
+async def test_y_in_the_transcript_copies_what_is_under_the_cursor(told: list[str]) -> None:
+    async with running(score_now(fake_session(conversation(4, 6)))) as pilot:
+        await press(pilot, "3", "g", "y")
+        first = the_app(pilot).opened.session.conversation.entries[0].text
+        assert pilot.app.clipboard == first
+        strongest = int(np.nanargmax(the_app(pilot).opened.view.dependence))
+        await press(pilot, *["n"] * (strongest + 1), "down", "y")
+        assert " nats, " in pilot.app.clipboard
+
+
+async def test_y_on_training_copies_the_example_that_would_be_written(scorer: HashScorer) -> None:
+    session = Session(talk(*TALK))
+    async with running(session) as pilot:
+        await press(pilot, "4", "r", "y")
+        copied = pilot.app.clipboard.splitlines()
+        assert len(copied) == 1
+        assert json.loads(copied[0])["messages"][-1]["role"] == "assistant"
+    session.close()
+
+
+async def test_y_on_runs_copies_all_that_is_known_of_one(scorer: HashScorer) -> None:
+    session = Session(talk(*TALK))
+    async with running(session, score_at_once=True) as pilot:
+        await press(pilot, "5")
+        await until(pilot, lambda: pilot.app.screen.check_action("copy", ()) is True)
+        await press(pilot, "y")
+        assert "tokens computed" in pilot.app.clipboard
+    session.close()
+
+
+async def test_the_palette_names_every_order_and_filter_of_training(scorer: HashScorer) -> None:
+    session = Session(talk(*TALK))
+    async with running(session) as pilot:
+        await press(pilot, "4", "r")
+        screen = pilot.app.screen
+        assert isinstance(screen, SessionScreen)
+        done = {title: do for title, _, do in screen.choices()}
+        done["Sort in order"]()
+        done["Show responses: above 10 nats"]()
+        await settled(pilot)
+        assert "in order" in picture(pilot)
+        assert {"Show responses: all", "Show responses: above noise"} < done.keys()
+    session.close()
+
+
+@pytest.mark.parametrize("key", ["2", "3", "4", "5"])
+async def test_every_screen_says_how_to_read_it(key: str) -> None:
+    async with running(score_now(fake_session(conversation(4, 6)))) as pilot:
+        await press(pilot, "2", key)
+        screen = pilot.app.screen
+        assert isinstance(screen, SessionScreen)
+        assert screen.HELP_TEXT

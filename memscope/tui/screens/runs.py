@@ -25,6 +25,7 @@ from memscope.tui.widgets.activity_bar import ActivityBar
 from memscope.tui.widgets.key_bar import KeyBar
 from memscope.tui.widgets.line import Line
 from memscope.tui.widgets.run_list import RunList
+from memscope.tui.wording import READ_RUNS
 from memscope.wording import counted
 
 _TICK = 20.0
@@ -55,6 +56,7 @@ class RunsScreen(SessionScreen[None]):
         #reason { max-height: 1; }
     }
     """
+    HELP_TEXT: ClassVar[str] = READ_RUNS
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
             "c",
@@ -133,6 +135,18 @@ class RunsScreen(SessionScreen[None]):
                     await self.app.push_screen(PastRunScreen(self.opened, run, matrix))
 
         self._ask(show)
+
+    @property
+    def can_copy(self) -> bool:
+        """Whether there is a run under the cursor."""
+        return self.is_composed and self._list.item is not None
+
+    def copied(self) -> tuple[str, str] | None:
+        """All that is known of the run under the cursor."""
+        run = self._list.item
+        if run is None:
+            return None
+        return "the run", "\n".join(filter(None, [words.facts(run, time.time()), words.reason(run)]))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what works now; no matrix is in sight."""

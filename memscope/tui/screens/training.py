@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -16,7 +16,8 @@ from textual.widgets import Static
 from memscope.conversation.model import Conversation
 from memscope.scoring.candidates import Candidate, candidates
 from memscope.scoring.matrix import CellState, ScoreMatrix
-from memscope.tui.candidates_view import CandidatesView, per_token
+from memscope.tui.candidates_view import LEAST, CandidateOrder, CandidatesView, per_token
+from memscope.tui.commands import Choice
 from memscope.tui.opened import Opened
 from memscope.tui.safe import one_line
 from memscope.tui.screens.base import SessionScreen
@@ -28,7 +29,7 @@ from memscope.tui.widgets.candidate_list import CandidateList
 from memscope.tui.widgets.example_text import Example, ExampleText
 from memscope.tui.widgets.key_bar import KeyBar
 from memscope.tui.widgets.line import Line
-from memscope.tui.wording import bound, emptiness, nats, response_text
+from memscope.tui.wording import READ_TRAINING, bound, emptiness, nats, response_text
 from memscope.wording import counted
 
 _WHY = """What then becomes far less probable the model says because of its memories; trained on it, it \
@@ -66,6 +67,7 @@ class TrainingScreen(SessionScreen[None]):
         #preview { border: none; }
     }
     """
+    HELP_TEXT: ClassVar[str] = READ_TRAINING
     IMPORTANT: ClassVar[tuple[str, ...]] = (*SessionScreen.IMPORTANT, "training.choose", "training.write")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "choose", "Choose", id="training.choose", tooltip="Choose a response, or no longer"),
@@ -197,6 +199,32 @@ class TrainingScreen(SessionScreen[None]):
                 return all(self.view.matrix.shape)
         return super().check_action(action, parameters)
 
+    def choices(self) -> Iterable[Choice]:
+        """Every order and filter by its name."""
+        yield from super().choices()
+        if not all(self.view.matrix.shape):
+            return
+        for order in CandidateOrder:
+            yield f"Sort {order}", "Order responses", partial(self._order, order)
+        for above in LEAST:
+            name = "all" if above is None else f"above {bound(above)} nats" if above else "above noise"
+            yield f"Show responses: {name}", "Filter responses", partial(self._filter, above)
+
+    @property
+    def can_copy(self) -> bool:
+        """Whether there is a response under the cursor."""
+        return self.is_composed and self._list.item is not None
+
+    def copied(self) -> tuple[str, str] | None:
+        """The line that would be written of the response under the cursor."""
+        if not self.can_copy or self._list.item is None:
+            return None
+        # Only here, because the first paint does not need it.
+        from memscope.training import to_examples
+
+        response, entry = self._list.item.response, self._list.item.entry
+        return f"the example of r{response + 1}", to_examples(self.view.conversation, [entry]).decode()
+
     def action_score(self) -> None:
         """Score what is missing without any memory, once the model is open."""
         self.opened.sets.score(EVERY)
@@ -227,6 +255,16 @@ class TrainingScreen(SessionScreen[None]):
     def action_next_order(self) -> None:
         """Sort otherwise."""
         self._candidates.next_order()
+        self._show_list()
+
+    def _order(self, order: CandidateOrder) -> None:
+        self._candidates.order = order
+        self._candidates.arrange()
+        self._show_list()
+
+    def _filter(self, above: float | None) -> None:
+        self._candidates.above = above
+        self._candidates.arrange()
         self._show_list()
 
     def action_next_filter(self) -> None:

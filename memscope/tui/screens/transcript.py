@@ -18,12 +18,20 @@ from memscope.tui.safe import one_line
 from memscope.tui.screens.base import SessionScreen
 from memscope.tui.theme import Palette
 from memscope.tui.transcript_nodes import Kind
-from memscope.tui.transcript_texts import role_of
+from memscope.tui.transcript_texts import role_of, text_of
 from memscope.tui.widgets.activity_bar import ActivityBar
 from memscope.tui.widgets.key_bar import KeyBar
 from memscope.tui.widgets.line import Line
 from memscope.tui.widgets.transcript_view import TranscriptView
-from memscope.tui.wording import NO_ENTRIES, cell_sentence, compact, response_title, weight_words
+from memscope.tui.wording import (
+    NO_ENTRIES,
+    READ_TRANSCRIPT,
+    cell_sentence,
+    compact,
+    response_text,
+    response_title,
+    weight_words,
+)
 
 _AT_ONCE = 2000
 """Entries that are searched before keys are looked at again."""
@@ -43,6 +51,7 @@ class TranscriptScreen(SessionScreen[None]):
         #find { display: none; height: 1; border: none; padding: 0 1; background: $surface; }
     }
     """
+    HELP_TEXT: ClassVar[str] = READ_TRANSCRIPT
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
             "slash",
@@ -155,6 +164,26 @@ class TranscriptScreen(SessionScreen[None]):
         if event.key == "escape" and isinstance(self.focused, Input):
             event.stop()
             self._close_find_line()
+
+    @property
+    def can_copy(self) -> bool:
+        """Whether there is an entry under the cursor."""
+        return bool(self.view.conversation.entries)
+
+    def copied(self) -> tuple[str, str] | None:
+        """The text under the cursor: of an entry, a thought, a call or a memory; else the line in words."""
+        if not self.can_copy:
+            return None
+        conversation, spot = self.view.conversation, self._transcript.spot
+        entry, part = conversation.entries[spot.entry], spot.part
+        match part.kind:
+            case Kind.ENTRY:
+                return f"entry {spot.entry}", response_text(entry)
+            case Kind.THINKING | Kind.CALL:
+                return f"part of entry {spot.entry}", text_of(entry, part)
+            case Kind.MEMORY:
+                return "the memory", conversation.memory_text(conversation.memories[part.number])
+        return "the line", self._said_of_line()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what works now is shown and bound."""
