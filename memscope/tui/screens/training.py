@@ -16,20 +16,21 @@ from textual.widgets import Static
 from memscope.conversation.model import Conversation
 from memscope.scoring.candidates import Candidate, candidates
 from memscope.scoring.matrix import CellState, ScoreMatrix
-from memscope.tui.candidates_view import LEAST, CandidateOrder, CandidatesView, per_token
+from memscope.tui.candidates_view import LEAST, CandidateOrder, CandidatesView
 from memscope.tui.commands import Choice
 from memscope.tui.opened import Opened
 from memscope.tui.safe import one_line
 from memscope.tui.screens.base import SessionScreen
 from memscope.tui.sets import EVERY
 from memscope.tui.theme import Palette
+from memscope.tui.training_wording import candidate_sentence, idle, offer
 from memscope.tui.view import Members
 from memscope.tui.widgets.activity_bar import ActivityBar
 from memscope.tui.widgets.candidate_list import CandidateList
 from memscope.tui.widgets.example_text import Example, ExampleText
 from memscope.tui.widgets.key_bar import KeyBar
 from memscope.tui.widgets.line import Line
-from memscope.tui.wording import READ_TRAINING, bound, emptiness, nats, response_text
+from memscope.tui.wording import READ_TRAINING, bound, emptiness, response_text
 from memscope.wording import counted
 
 _WHY = """What then becomes far less probable the model says because of its memories; trained on it, it \
@@ -364,49 +365,20 @@ class TrainingScreen(SessionScreen[None]):
         waiting = nothing and not self.opened.sets.is_scoring(EVERY)
         intro.display = waiting and all(self.view.matrix.shape)
         if intro.display:
-            self.query_one("#offer", Static).update(Content(self._offer()))
-
-    def _offer(self) -> str:
-        pending, memories = self._count(CellState.PENDING), self.view.matrix.shape[0]
-        if not pending:
-            return "No response follows a memory within the model's context: there is nothing to train on."
-        cost = self.opened.sets.tokens_missing(EVERY)
-        known = "what that costs is known once the model is open" if cost is None else f"{cost:,} tokens"
-        which = "the memory" if memories == 1 else f"all {memories:,} memories"
-        at_once = "" if memories == 1 else " at once"
-        return f"r leaves {which} out{at_once} and scores {counted(pending, 'response')} again: {known}."
+            cost = self.opened.sets.tokens_missing(EVERY)
+            said = offer(self._count(CellState.PENDING), self.view.matrix.shape[0], cost)
+            self.query_one("#offer", Static).update(Content(said))
 
     def _idle(self) -> str:
-        opened, missing = self.opened, self._count(*_MISSING)
+        opened = self.opened
         if not opened.work.ready or not self._candidates.all:
             return opened.idle
-        if not missing:
-            return "all responses scored without any memory"
-        cost = opened.sets.tokens_missing(EVERY)
-        known = "" if cost is None else f": {cost:,} tokens"
-        return f"r scores {counted(missing, 'response')} without any memory{known}"
+        return idle(self._count(*_MISSING), opened.sets.tokens_missing(EVERY))
 
     def _show_sentence(self) -> None:
-        item = self._list.item
-        self.query_one("#sentence", Line).say("" if item is None else self._sentence(item))
-
-    def _sentence(self, item: Candidate) -> str:
-        where = f"r{item.response + 1} · entry {item.entry}: "
-        each = per_token(item)
-        if item.divergence is None or each is None:
-            waits = self.opened.sets.is_scoring(EVERY)
-            reasons = {
-                CellState.IMPOSSIBLE: "no memory stands before it within the model's context",
-                CellState.PENDING: "waits to be scored" if waits else "not scored yet: press r",
-                CellState.RUNNING: "being scored",
-                CellState.FAILED: f"failed: {one_line(item.error or 'no reason given')}",
-            }
-            return where + reasons[item.state]
-        within = ", within noise" if item.within_noise else ""
-        return (
-            f"{where}{nats(item.divergence)} nats with all memories left out, {each:+.3f} a token{within} · "
-            f"{self.view.metric}"
-        )
+        item, waits = self._list.item, self.opened.sets.is_scoring(EVERY)
+        said = "" if item is None else candidate_sentence(item, self.view.metric, waits=waits)
+        self.query_one("#sentence", Line).say(said)
 
     def _read_example(self) -> None:
         """Show the example under the cursor once that rests."""

@@ -1,0 +1,42 @@
+"""Training candidates in words. Everything returned is printable."""
+
+from memscope.scoring.candidates import Candidate
+from memscope.scoring.matrix import CellState, Metric
+from memscope.tui.candidates_view import per_token
+from memscope.tui.safe import one_line
+from memscope.tui.wording import nats
+from memscope.wording import counted
+
+
+def offer(pending: int, memories: int, tokens: int | None) -> str:
+    """What scoring so many responses without any of so many memories costs; `tokens` is None if unknown."""
+    if not pending:
+        return "No response follows a memory within the model's context: there is nothing to train on."
+    known = "what that costs is known once the model is open" if tokens is None else f"{tokens:,} tokens"
+    which = "the memory" if memories == 1 else f"all {memories:,} memories"
+    at_once = "" if memories == 1 else " at once"
+    return f"r leaves {which} out{at_once} and scores {counted(pending, 'response')} again: {known}."
+
+
+def idle(missing: int, tokens: int | None) -> str:
+    """What can be done while nothing is going on."""
+    if not missing:
+        return "all responses scored without any memory"
+    known = "" if tokens is None else f": {tokens:,} tokens"
+    return f"r scores {counted(missing, 'response')} without any memory{known}"
+
+
+def candidate_sentence(item: Candidate, metric: Metric, *, waits: bool) -> str:
+    """One response in words; `waits` says whether it is about to be scored."""
+    where = f"r{item.response + 1} · entry {item.entry}: "
+    each = per_token(item)
+    if item.divergence is None or each is None:
+        reasons = {
+            CellState.IMPOSSIBLE: "no memory stands before it within the model's context",
+            CellState.PENDING: "waits to be scored" if waits else "not scored yet: press r",
+            CellState.RUNNING: "being scored",
+            CellState.FAILED: f"failed: {one_line(item.error or 'no reason given')}",
+        }
+        return where + reasons[item.state]
+    within = ", within noise" if item.within_noise else ""
+    return f"{where}{nats(item.divergence)} nats with all memories left out, {each:+.3f} a token{within} · {metric}"
