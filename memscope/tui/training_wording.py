@@ -39,4 +39,5 @@ def candidate_sentence(item: Candidate, metric: Metric, *, waits: bool) -> str:
         }
         return where + reasons[item.state]
     within = ", within noise" if item.within_noise else ""
-    return f"{where}{nats(item.divergence)} nats with all memories left out, {each:+.3f} a token{within} · {metric}"
+    said = f"{nats(item.divergence)} nats with all memories left out, {each:+.3f} a token{within}"
+    return f"{where}{said} · {metric}"

@@ -474,7 +474,7 @@ async def test_without_colour_the_states_are_told_apart(monkeypatch: pytest.Monk
 
 
 async def test_the_help_names_its_keys() -> None:
-    async with running(weak_and_strong()) as pilot:
+    async with running(weak_and_strong(), size=(200, 60)) as pilot:
         await press(pilot, "4", "r", "question_mark")
         assert isinstance(pilot.app.screen, HelpScreen)
         drawn = picture(pilot)
