@@ -179,14 +179,18 @@ class Conversation:
             for entry in memory.entries
         )
 
+    def parting(self, other: "Conversation") -> int:
+        """The first entry that is another one in the other conversation, or is in one of the two alone."""
+        pairs = enumerate(zip(self.entries, other.entries, strict=False))
+        shortest = min(len(self.entries), len(other.entries))
+        return next((at for at, (one, two) in pairs if one is not two and one != two), shortest)
+
     def in_common(self, other: "Conversation") -> tuple[int, int]:
         """How many memories and responses come before the entry where two conversations part; those have the
         same indexes in both."""
         if self is other:
             return len(self.memories), len(self.responses)
-        pairs = enumerate(zip(self.entries, other.entries, strict=False))
-        shortest = min(len(self.entries), len(other.entries))
-        parting = next((at for at, (one, two) in pairs if one is not two and one != two), shortest)
+        parting = self.parting(other)
         memories = sum(memory.entries[0] < parting for memory in self.memories)
         return memories, sum(response < parting for response in self.responses)
 

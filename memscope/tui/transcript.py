@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.cells import cell_len
 
-from memscope.conversation.model import Conversation, Entry, Source
+from memscope.conversation.model import Conversation, Source
 from memscope.scoring.matrix import CellState
 from memscope.tui.transcript_contents import Contents
 from memscope.tui.transcript_nodes import (
@@ -86,9 +86,9 @@ class Transcript:
     def adopt(self) -> int:
         """Show the conversation as it has become; entries that are the same stay unfolded as they were. How
         many these are, at the front."""
-        before = self._contents.entries
+        before = self._contents.conversation
         self._contents = Contents(self._view.conversation)
-        same = _common(before, self._contents.entries)
+        same = before.parting(self._contents.conversation)
         responses = self._contents.response >= 0
         levels = np.where(responses, Level.MEMORIES, Level.HEAD).astype(np.uint8)
         levels[:same] = self._levels[:same]
@@ -425,10 +425,3 @@ class Transcript:
         text = text_of(self._contents.entries[entry], part)
         width = self._width if part.kind is Kind.ENTRY else self._width - PART_INDENT
         return text, wrap(text, width)
-
-
-def _common(before: tuple[Entry, ...], after: tuple[Entry, ...]) -> int:
-    """How many entries at the front are the same."""
-    pairs = enumerate(zip(before, after, strict=False))
-    differing = (index for index, (old, new) in pairs if old is not new and old != new)
-    return next(differing, min(len(before), len(after)))

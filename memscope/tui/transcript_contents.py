@@ -10,6 +10,7 @@ class Contents:
     """Numbers of a conversation's entries [entries], and the memories in them."""
 
     def __init__(self, conversation: Conversation) -> None:
+        self.conversation = conversation
         entries = self.entries = conversation.entries
         count = len(entries)
         self.response: NDArray[np.int64] = np.full(count, -1, np.int64)
