@@ -31,7 +31,7 @@ from memscope.scoring.session import Session
 from memscope.tui.app import MemscopeApp
 from memscope.tui.opened import Opened
 from memscope.tui.theme import palette
-from memscope.tui.transcript import Transcript
+from memscope.tui.transcript.tree import Transcript
 from memscope.tui.view import MatrixView
 from memscope.tui.widgets.transcript_view import TranscriptView
 

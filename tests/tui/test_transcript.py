@@ -19,9 +19,9 @@ from memscope.conversation.model import (
     ToolCall,
 )
 from memscope.scoring.matrix import CellState, Metric, ScoreMatrix
-from memscope.tui.transcript import Transcript
-from memscope.tui.transcript_find import Finder
-from memscope.tui.transcript_nodes import HEAD, RULE, Kind, Line, Part, Spot
+from memscope.tui.transcript.find import Finder
+from memscope.tui.transcript.nodes import HEAD, RULE, Kind, Line, Part, Spot
+from memscope.tui.transcript.tree import Transcript
 from memscope.tui.view import MatrixView
 from tests.tui.fake import conversation, fake_session, score_now
 from tests.tui.test_view import score

@@ -18,8 +18,8 @@ from memscope.conversation.model import (
 )
 from memscope.scoring.matrix import CellState
 from memscope.tui.theme import Palette
-from memscope.tui.transcript import Transcript
-from memscope.tui.transcript_nodes import HEAD, Kind, Part, Spot
+from memscope.tui.transcript.nodes import HEAD, Kind, Part, Spot
+from memscope.tui.transcript.tree import Transcript
 from memscope.tui.view import MatrixView
 from memscope.tui.widgets.transcript_lines import TranscriptLines
 from tests.tui.test_heatmap_lines import COLOURS, PLAIN

@@ -15,7 +15,7 @@ from memscope.tui.screens.help import HelpScreen
 from memscope.tui.screens.matrix import MatrixScreen
 from memscope.tui.screens.transcript import TranscriptScreen
 from memscope.tui.theme import palette
-from memscope.tui.transcript_nodes import HEAD, Kind, Part, Spot
+from memscope.tui.transcript.nodes import HEAD, Kind, Part, Spot
 from memscope.tui.widgets.line import Line
 from memscope.tui.widgets.transcript_view import TranscriptView
 from tests.tui.driving import cursor, drawn_through, picture, press, running, strike, the_app, until

@@ -17,8 +17,8 @@ from memscope.tui.opened import Opened
 from memscope.tui.safe import one_line
 from memscope.tui.screens.base import SessionScreen
 from memscope.tui.theme import Palette
-from memscope.tui.transcript_nodes import Kind
-from memscope.tui.transcript_texts import role_of, text_of
+from memscope.tui.transcript.nodes import Kind
+from memscope.tui.transcript.texts import role_of, text_of
 from memscope.tui.widgets.activity_bar import ActivityBar
 from memscope.tui.widgets.key_bar import KeyBar
 from memscope.tui.widgets.line import Line

@@ -13,9 +13,9 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from memscope.tui.theme import Palette
-from memscope.tui.transcript import Transcript
-from memscope.tui.transcript_find import Finder
-from memscope.tui.transcript_nodes import HEAD, Kind, Line, Part, Spot
+from memscope.tui.transcript.find import Finder
+from memscope.tui.transcript.nodes import HEAD, Kind, Line, Part, Spot
+from memscope.tui.transcript.tree import Transcript
 from memscope.tui.view import MatrixView
 from memscope.tui.widgets.transcript_lines import TranscriptLines
 

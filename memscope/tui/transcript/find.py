@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from memscope.conversation.model import Entry
-from memscope.tui.transcript import Transcript
-from memscope.tui.transcript_nodes import HEAD, Kind, Part, Spot
-from memscope.tui.transcript_texts import introduction, text_of
+from memscope.tui.transcript.nodes import HEAD, Kind, Part, Spot
+from memscope.tui.transcript.texts import introduction, text_of
+from memscope.tui.transcript.tree import Transcript
 from memscope.tui.view import MatrixView
 
 

@@ -6,7 +6,7 @@ import msgspec
 
 from memscope.conversation.model import Entry, Span
 from memscope.tui.safe import one_line, printable
-from memscope.tui.transcript_nodes import Kind, Part
+from memscope.tui.transcript.nodes import Kind, Part
 
 _THINK_TAGS = re.compile(r"</?think>")
 

@@ -10,8 +10,8 @@ from rich.cells import cell_len
 
 from memscope.conversation.model import Conversation, Source
 from memscope.scoring.matrix import CellState
-from memscope.tui.transcript_contents import Contents
-from memscope.tui.transcript_nodes import (
+from memscope.tui.transcript.contents import Contents
+from memscope.tui.transcript.nodes import (
     FOLDABLE,
     HEAD,
     RULE,
@@ -23,7 +23,7 @@ from memscope.tui.transcript_nodes import (
     Part,
     Spot,
 )
-from memscope.tui.transcript_texts import introduction, text_of
+from memscope.tui.transcript.texts import introduction, text_of
 from memscope.tui.view import MatrixView, Ranked
 from memscope.tui.widgets.strips import wrap
 
