@@ -1,12 +1,10 @@
 """The conversation as a tree that folds, and which node stands at which line; knows no widget."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
 from itertools import islice, takewhile
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.cells import cell_len
 
 from memscope.conversation.model import Conversation, Source
 from memscope.scoring.matrix import CellState
@@ -23,12 +21,9 @@ from memscope.tui.transcript.nodes import (
     Part,
     Spot,
 )
-from memscope.tui.transcript.texts import introduction, text_of
+from memscope.tui.transcript.wrapped import WrappedTexts
 from memscope.tui.view import MatrixView, Ranked
-from memscope.tui.widgets.strips import wrap
 
-PART_INDENT = 4
-"""Cells by which the text of thinking and tool calls stands further to the right than an entry's own."""
 _BLOCKS = 4096
 """Blocks that are kept at most."""
 
@@ -43,18 +38,15 @@ class Transcript:
     def __init__(self, view: MatrixView, width: int = 80) -> None:
         """`width` is that of an entry's text, in cells."""
         self._view = view
-        self._width = width
         self._levels: NDArray[np.uint8] = np.zeros(0, np.uint8)
         self._toggled: dict[int, set[Part]] = {}
         self._contents = Contents(Conversation((), (), Source("", "", "")))
-        self._wrapped = lru_cache(512)(self._wrap)
+        self._texts = WrappedTexts(self._contents, width)
         self._moved = True
         self._known: NDArray[np.bool_] = np.zeros(0, np.bool_)
         """Whether `_own` is exact and not a guess."""
         self._own: NDArray[np.int64] = np.zeros(0, np.int64)
         """Lines that an entry's own text, thinking and calls take while they are unfolded."""
-        self._sizes: NDArray[np.int64] = np.zeros((0, 2), np.int64)
-        """Characters and line ends of the entries whose height was guessed."""
         self.adopt()
 
     def __len__(self) -> int:
@@ -94,16 +86,16 @@ class Transcript:
         levels[:same] = self._levels[:same]
         self._levels = levels
         self._toggled = {entry: parts for entry, parts in self._toggled.items() if entry < same}
-        self._sizes = self._sizes[:same]
-        self._forget_texts(same)
+        self._texts.adopt(self._contents, same)
+        self._forget_heights(same)
         self.recount()
         return same
 
     def set_width(self, width: int) -> None:
         """Wrap an entry's text to so many cells."""
-        if width != self._width:
-            self._width = width
-            self._forget_texts()
+        if width != self._texts.width:
+            self._texts.set_width(width)
+            self._forget_heights()
             self._lay_out()
 
     def recount(self) -> None:
@@ -175,7 +167,7 @@ class Transcript:
 
     def text(self, entry: int, part: Part) -> tuple[str, list[tuple[int, int]]]:
         """The whole printable text of a node, and the range of each of its lines."""
-        return self._wrapped(entry, part)
+        return self._texts.text(entry, part)
 
     def can_unfold(self, spot: Spot) -> bool:
         """Whether a node has something to unfold."""
@@ -183,7 +175,7 @@ class Transcript:
             return spot.part.kind in FOLDABLE and not self.node(spot).is_open
         level = self._levels[spot.entry]
         return (level < Level.MEMORIES and self._has_children(spot.entry)) or (
-            level < Level.TEXT and self._has_more(spot.entry)
+            level < Level.TEXT and self._texts.has_more(spot.entry)
         )
 
     def can_fold(self, spot: Spot) -> bool:
@@ -191,7 +183,7 @@ class Transcript:
         if spot.part.kind is not Kind.ENTRY:
             return spot.part.kind in FOLDABLE and self.node(spot).is_open
         level = self._levels[spot.entry]
-        return (level >= Level.TEXT and self._has_more(spot.entry)) or (
+        return (level >= Level.TEXT and self._texts.has_more(spot.entry)) or (
             level >= Level.MEMORIES and self._has_children(spot.entry)
         )
 
@@ -218,7 +210,7 @@ class Transcript:
         if not self.can_fold(spot):
             return self.parent(spot)
         if part.kind is Kind.ENTRY:
-            text = self._levels[entry] >= Level.TEXT and self._has_more(entry)
+            text = self._levels[entry] >= Level.TEXT and self._texts.has_more(entry)
             self._set_level(entry, Level.MEMORIES if text else Level.HEAD)
         else:
             self._toggle(entry, part)
@@ -229,7 +221,7 @@ class Transcript:
         entry, part, line = spot
         if part.kind in FOLDABLE:
             self._toggle(entry, part)
-        elif part.kind is Kind.ENTRY and self._has_more(entry):
+        elif part.kind is Kind.ENTRY and self._texts.has_more(entry):
             unfolded = self._levels[entry] >= Level.TEXT
             self._set_level(entry, Level.MEMORIES if unfolded else Level.TEXT)
         elif part.kind is Kind.ENTRY:
@@ -308,10 +300,8 @@ class Transcript:
         self._blocks.pop(entry, None)
         self._block(entry)
 
-    def _forget_texts(self, first: int = 0) -> None:
-        """Wrap the texts from the entry `first` on anew."""
-        if first < len(self._known):
-            self._wrapped.cache_clear()
+    def _forget_heights(self, first: int = 0) -> None:
+        """The texts from the entry `first` on take other heights."""
         new = len(self) - first
         self._known = np.concatenate([self._known[:first], np.zeros(new, np.bool_)])
         self._own = np.concatenate([self._own[:first], np.ones(new, np.int64)])
@@ -331,19 +321,12 @@ class Transcript:
         unfolded = self._levels >= Level.TEXT
         unknown = unfolded & ~self._known
         if unknown.any():
-            self._own[unknown] = self._guess()[unknown]
+            self._own[unknown] = self._texts.guess()[unknown]
         self._heights = self._contents.rule + np.where(unfolded, self._own, 1)
         self._heights += np.where(self._levels >= Level.MEMORIES, children, 0)
         self._moved = True
         for entry in self._toggled:
             self._block(entry)
-
-    def _guess(self) -> NDArray[np.int64]:
-        """About how many lines each entry's own text takes, thinking and calls included."""
-        new = self._contents.entries[len(self._sizes) :]
-        sizes = np.array([(len(entry.text), entry.text.count("\n")) for entry in new], np.int64)
-        self._sizes = np.concatenate([self._sizes, sizes.reshape(-1, 2)])
-        return 1 + self._sizes[:, 0] // self._width + self._sizes[:, 1] + self._contents.parts
 
     def _block(self, entry: int) -> Block:
         """The block of an entry; from now on its height is exact."""
@@ -364,7 +347,7 @@ class Transcript:
         if self._contents.rule[entry]:
             yield Node(RULE, depth=0)
         unfolded = bool(self._levels[entry] >= Level.TEXT)
-        yield Node(HEAD, self._head_height(entry) if unfolded else 1, depth=0, is_open=unfolded)
+        yield Node(HEAD, self._texts.head_height(entry) if unfolded else 1, depth=0, is_open=unfolded)
         if unfolded:
             found = self._contents.entries[entry]
             yield from (self._text_node(entry, Part(Kind.THINKING, n)) for n in range(len(found.thinking)))
@@ -399,29 +382,9 @@ class Transcript:
                 for cell in rest:
                     yield Node(Part(kind, cell.memory, cell.response), depth=depth + 1, cell=cell)
 
-    def _head_height(self, entry: int) -> int:
-        lines = self.text(entry, HEAD)[1]
-        introduced = bool(introduction(self._contents.entries[entry]))
-        return introduced + (0 if introduced and lines == [(0, 0)] else len(lines))
-
     def _text_node(self, entry: int, part: Part) -> Node:
         is_open = self._is_open(entry, part)
         return Node(part, 1 + len(self.text(entry, part)[1]) if is_open else 1, is_open=is_open)
 
     def _has_children(self, entry: int) -> bool:
         return bool(self._children[entry])
-
-    def _has_more(self, entry: int) -> bool:
-        """Whether an entry has more to say than its first line."""
-        found = self._contents.entries[entry]
-        if self._contents.parts[entry]:
-            return True
-        said = found.text.strip()
-        if introduction(found):
-            return bool(said)
-        return "\n" in said or len(said) > self._width or cell_len(said) > self._width
-
-    def _wrap(self, entry: int, part: Part) -> tuple[str, list[tuple[int, int]]]:
-        text = text_of(self._contents.entries[entry], part)
-        width = self._width if part.kind is Kind.ENTRY else self._width - PART_INDENT
-        return text, wrap(text, width)

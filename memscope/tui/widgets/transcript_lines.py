@@ -17,7 +17,8 @@ from memscope.tui.safe import cut, fit, one_line
 from memscope.tui.theme import Palette
 from memscope.tui.transcript.nodes import Kind, Line, Node
 from memscope.tui.transcript.texts import first_words, introduction, role_of
-from memscope.tui.transcript.tree import PART_INDENT, Transcript
+from memscope.tui.transcript.tree import Transcript
+from memscope.tui.transcript.wrapped import PART_INDENT
 from memscope.tui.view import MatrixView, Ranked
 from memscope.tui.widgets.strips import strip
 from memscope.tui.wording import nats, weight_words
