@@ -8,11 +8,8 @@ is the time from a kept run in the store to the drawn heatmap. Peak memory is th
 """
 
 import argparse
-import asyncio
 import json
-import os
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,19 +18,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar
-
-os.environ["TEXTUAL_COLOR_SYSTEM"] = "truecolor"
-os.environ["COLORTERM"] = "truecolor"
+from typing import Any
 
 import numpy as np
-from textual.drivers.headless_driver import HeadlessDriver
+from terminal_driving import CountingDriver, DrivenApp, summary
 
 from memscope.conversation.model import Conversation, Entry, Memory, Place, Role, Source, Span
 from memscope.scoring.matrix import CellState, Metric, ScoreMatrix
 from memscope.scoring.runs import RunInfo, Runs, RunState
 from memscope.scoring.session import Session
-from memscope.tui.app import MemscopeApp
 from memscope.tui.opened import Opened
 from memscope.tui.screens.matrix import MatrixScreen
 from memscope.tui.workers import RowsChanged
@@ -52,38 +45,22 @@ _MEMORY = 400.0
 """Megabytes likewise."""
 
 
-class CountingDriver(HeadlessDriver):
-    """A terminal that counts bytes; not headless to Textual, so that every frame is rendered to the end."""
+class BenchmarkApp(DrivenApp):
+    """The whole Matrix screen over a kept run."""
 
-    written: ClassVar[int] = 0
-
-    @property
-    def is_headless(self) -> bool:
-        return False
-
-    def write(self, data: str) -> None:
-        CountingDriver.written += len(data.encode())
-
-
-class BenchmarkApp(MemscopeApp):
-    """The whole Matrix screen over a kept run; measures once it is up."""
+    clock = staticmethod(time.perf_counter)
+    patience = 1.0
 
     def __init__(self, session: Session, began: float) -> None:
-        super().__init__(session, score_at_once=False)
-        self.driver_class = CountingDriver
-        self.drawn = asyncio.Event()
+        super().__init__(session)
         self.began = began
-        self.results: dict[str, dict[str, float]] = {}
-
-    def post_display_hook(self) -> None:
-        self.drawn.set()
 
     def _prepare(self, opened: Opened) -> None:
         self.results["open"] = summary([((time.perf_counter() - self.began) * 1000, CountingDriver.written)])
-        self.run_worker(self.measure())
+        super()._prepare(opened)
 
     async def measure(self) -> None:
-        """Fill `results` with the milliseconds and the bytes of each step, then leave."""
+        """Fill `results` with the wall time and the bytes of each step, then leave."""
         screen = self.screen
         assert isinstance(screen, MatrixScreen)
         self.opened.prepare = lambda: None  # type: ignore[method-assign]  # no model: only what is drawn
@@ -115,38 +92,9 @@ class BenchmarkApp(MemscopeApp):
             ("a response comes in", 5, response_comes_in),
         ]
         for name, times, action in steps:
-            drawn = []
-            for _ in range(times):
-                if (taken := await self.step(action)) is None:
-                    break  # the end of a small matrix
-                drawn.append(taken)
-            if drawn:
-                self.results[name] = summary(drawn)
+            if costs := await self.steps(times, action):  # none at the end of a small matrix
+                self.results[name] = summary(costs)
         self.exit()
-
-    async def step(self, action: Callable[[], object]) -> tuple[float, int] | None:
-        """Wall time in ms and bytes until it is drawn; None if there was nothing to draw."""
-        await asyncio.sleep(0.03)
-        self.drawn.clear()
-        written, began = CountingDriver.written, time.perf_counter()
-        action()
-        try:
-            await asyncio.wait_for(self.drawn.wait(), 1.0)
-        except TimeoutError:
-            return None
-        ended = time.perf_counter()
-        await asyncio.sleep(0.05)
-        return (ended - began) * 1000, CountingDriver.written - written
-
-
-def summary(runs: list[tuple[float, int]]) -> dict[str, float]:
-    """The typical and the worst time, and the median bytes."""
-    spent = [ms for ms, _ in runs]
-    return {
-        "ms": statistics.median(spent),
-        "worst": max(spent),
-        "bytes": statistics.median(size for _, size in runs),
-    }
 
 
 def conversation(memories: int, responses: int) -> Conversation:
@@ -250,7 +198,7 @@ def main() -> None:
     for result in results:
         print(f"\n{result['size']} in {options.window}, peak {result['peak_mb']:.0f} MB")
         for name, numbers in result["steps"].items():
-            spent = f"{numbers['ms']:8.1f} ms {numbers['worst']:8.1f} worst"
+            spent = f"{numbers['ms']:8.1f} ms {numbers['worst_ms']:8.1f} worst"
             print(f"  {name:<20}{spent} {numbers['bytes']:9,.0f} bytes")
             too_much += [name for limit in [LIMITS.get(name)] if limit and numbers["ms"] > limit]
         too_much += ["memory"] if result["peak_mb"] > _MEMORY else []

@@ -11,25 +11,17 @@ import argparse
 import asyncio
 import gc
 import json
-import os
-import statistics
 import time
 import tracemalloc
 from collections.abc import Callable
-from typing import ClassVar
-
-os.environ["TEXTUAL_COLOR_SYSTEM"] = "truecolor"
-os.environ["COLORTERM"] = "truecolor"
 
 import numpy as np
-from textual.drivers.headless_driver import HeadlessDriver
+from terminal_driving import Cost, DrivenApp, summary
 from textual.screen import Screen
 
 from memscope.conversation.model import Conversation, Entry, Memory, Place, Role, Source, Span, ToolCall
 from memscope.scoring.matrix import CellState, Metric, ScoreMatrix
 from memscope.scoring.session import Session
-from memscope.tui.app import MemscopeApp
-from memscope.tui.opened import Opened
 from memscope.tui.theme import palette
 from memscope.tui.transcript.tree import Transcript
 from memscope.tui.view import MatrixView
@@ -49,38 +41,18 @@ LIMITS = {
 SENTENCE = "What was said here is of no importance, but it has the length and the words of a usual sentence. "
 
 
-class CountingDriver(HeadlessDriver):
-    """A terminal that counts bytes; not headless to Textual, so that every frame is rendered to the end."""
+class BenchmarkApp(DrivenApp):
+    """The Transcript screen over a conversation with random numbers."""
 
-    written: ClassVar[int] = 0
-
-    @property
-    def is_headless(self) -> bool:
-        return False
-
-    def write(self, data: str) -> None:
-        CountingDriver.written += len(data.encode())
-
-
-class BenchmarkApp(MemscopeApp):
-    """The Transcript screen over a conversation with random numbers; measures once it is up."""
+    clock = staticmethod(time.process_time)
 
     def __init__(self, entries: int, memories: int) -> None:
         self.talk = conversation(entries, memories)
         session = Session(without_last_turns(self.talk))
         self.numbers = np.random.default_rng(3)
         fill(session.matrix, self.numbers)
-        super().__init__(session, score_at_once=False)
-        self.driver_class = CountingDriver
-        self.drawn = asyncio.Event()
-        self.results: dict[str, dict[str, float]] = {}
-        self.alone: list[tuple[float, int]] = []
-
-    def post_display_hook(self) -> None:
-        self.drawn.set()
-
-    def _prepare(self, opened: Opened) -> None:
-        self.run_worker(self.measure())
+        super().__init__(session)
+        self.alone: list[Cost] = []
 
     async def measure(self) -> None:
         """Fill `results` with the CPU in ms and the bytes of each step, then leave."""
@@ -106,7 +78,7 @@ class BenchmarkApp(MemscopeApp):
         def jump() -> None:
             shown.scroll_to(y=int(self.numbers.integers(shown.max_scroll_y)), animate=False)
 
-        steps: list[tuple[str, int, Callable[[], None]]] = [
+        steps: list[tuple[str, int, Callable[[], object]]] = [
             ("step", 60, lambda: shown.action_move(1)),
             ("page", 40, lambda: shown.action_page(1)),
             ("wheel", 40, lambda: shown.scroll_relative(y=3, animate=False)),
@@ -119,11 +91,9 @@ class BenchmarkApp(MemscopeApp):
             ("jump, all unfolded", 20, jump),
         ]
         for name, times, action in steps:
-            self.results[name] = summary([await self.step(action) for _ in range(times)], statistics.median)
-        self.results["an entry comes in"] = summary(
-            [await self.step(self.grow) for _ in range(10)], statistics.median
-        )
-        self.results["  the widget's part of it"] = summary(self.alone, statistics.median)
+            self.results[name] = summary(await self.steps(times, action))
+        self.results["an entry comes in"] = summary(await self.steps(10, self.grow))
+        self.results["  the widget's part of it"] = summary(self.alone)
         before = time.process_time()
         await asyncio.sleep(2)
         self.results["idle, a second"] = summary([((time.process_time() - before) * 500, 0)], min)
@@ -142,7 +112,7 @@ class BenchmarkApp(MemscopeApp):
         self.screen.query_one(TranscriptView).show_conversation(palette(self))
         self.alone.append(((time.process_time() - began) * 1000, 0))
 
-    async def mount_once(self) -> tuple[float, int]:
+    async def mount_once(self) -> Cost:
         """Mount a transcript and take it away again."""
         shown: TranscriptView | None = None
 
@@ -153,29 +123,9 @@ class BenchmarkApp(MemscopeApp):
 
         cost = await self.step(mount)
         assert shown is not None
+        assert cost is not None
         await shown.remove()
         return cost
-
-    async def step(self, action: Callable[[], None]) -> tuple[float, int]:
-        """CPU in ms and bytes until nothing more is drawn."""
-        await asyncio.sleep(0.03)
-        self.drawn.clear()
-        written, began = CountingDriver.written, time.process_time()
-        action()
-        await self.drawn.wait()
-        spent = time.process_time()
-        await asyncio.sleep(0.03)
-        return (spent - began) * 1000, CountingDriver.written - written
-
-
-def summary(runs: list[tuple[float, int]], typical: Callable[[list[float]], float]) -> dict[str, float]:
-    """The typical and the worst CPU, and the median bytes."""
-    spent = [ms for ms, _ in runs]
-    return {
-        "ms": typical(spent),
-        "worst_ms": max(spent),
-        "bytes": statistics.median(size for _, size in runs),
-    }
 
 
 def conversation(count: int, memories: int) -> Conversation:
