@@ -28,7 +28,7 @@ from memscope.scoring.joint import (
     suspects,
 )
 from memscope.scoring.matrix import NOISE_FACTOR, CellState
-from memscope.scoring.modes import Spent, spent_on
+from memscope.scoring.modes import Spent, cells_of, spent_on
 from memscope.scoring.run import Run
 from memscope.scoring.session import Session
 
@@ -241,10 +241,7 @@ async def _carry_out(known: JointDivergences, rows: Sequence[Wanted], run: Run, 
 
 def _cells(rows: Sequence[Wanted], run: Run) -> NDArray[np.bool_]:
     """The cells [rows, R] of a run where its rows are wanted."""
-    cells = np.zeros(run.matrix.shape, np.bool_)
-    for row, wanted in enumerate(rows):
-        cells[row, list(wanted.responses)] = True
-    return cells
+    return cells_of(run, {row: wanted.responses for row, wanted in enumerate(rows)})
 
 
 def _masks(memories: int, count: int, seed: int) -> tuple[Memories, ...]:

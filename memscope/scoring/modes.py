@@ -104,7 +104,7 @@ async def score_memory(session: Session, key: str, *, fresh: bool = False) -> Me
     responses = _visible(run, memory, window)
     if not responses:
         return MemoryScore(key, Outcome.SKIPPED, None, reason=_OUT_OF_SIGHT)
-    async with aclosing(run.score(fresh=fresh, only=_cells(run, {memory: responses}))) as changes:
+    async with aclosing(run.score(fresh=fresh, only=cells_of(run, {memory: responses}))) as changes:
         async for _ in changes:
             pass
     if reason := _failure(run.matrix, memory, responses):
@@ -146,7 +146,7 @@ async def score_incremental(
     # a row of the run each: memories side by side in the plan's windows share the baseline's prefix
     for _, group in itertools.groupby(responses, key=lambda memory: _windows_of(run, responses[memory])):
         waiting = list(group)
-        cells = _cells(run, {memory: responses[memory] for memory in waiting})
+        cells = cells_of(run, {memory: responses[memory] for memory in waiting})
         async with aclosing(run.score(fresh=fresh, only=cells, order=tuple(waiting))) as changes:
             async for _ in changes:
                 while waiting and _settled(run.matrix, waiting[0], responses[waiting[0]]):
@@ -163,12 +163,20 @@ async def score_training(session: Session, last: int, *, fresh: bool = False) ->
     run = await session.run_without([tuple(range(memories))], [ALL_MEMORIES])
     begin = len(session.conversation.entries) - last
     recent = [r for r, entry in enumerate(session.conversation.responses) if entry >= begin]
-    cells = _cells(run, {0: recent}) & run.plan.possible()
+    cells = cells_of(run, {0: recent}) & run.plan.possible()
     async with aclosing(run.score(fresh=fresh, only=cells)) as changes:
         async for _ in changes:
             pass
     found = candidates(run.matrix, session.metric, recent)
     return Training(found, run.matrix.noise_floor, spent_on(run, cells))
+
+
+def cells_of(run: Run, responses: Mapping[int, Sequence[int]]) -> NDArray[np.bool_]:
+    """A run's cells [rows, R] in these rows and columns."""
+    cells = np.zeros(run.matrix.shape, np.bool_)
+    for row, columns in responses.items():
+        cells[row, list(columns)] = True
+    return cells
 
 
 def spent_on(run: Run, cells: NDArray[np.bool_]) -> Spent:
@@ -187,7 +195,7 @@ def spent_on(run: Run, cells: NDArray[np.bool_]) -> Spent:
 def spent_incrementally(session: Session, results: Sequence[IncrementalScore]) -> Spent:
     """What the cells of incremental results cost. Raises MemscopeError if the session is not prepared."""
     run = session.prepared_run()
-    return spent_on(run, _cells(run, {result.memory: result.responses for result in results}))
+    return spent_on(run, cells_of(run, {result.memory: result.responses for result in results}))
 
 
 def with_all_noise(session: Session, results: Sequence[IncrementalScore]) -> list[IncrementalScore]:
@@ -221,14 +229,6 @@ def _visible(run: Run, memory: int, responses: Sequence[int]) -> tuple[int, ...]
     """Those of these responses that can have a number."""
     states = run.matrix.states[memory]
     return tuple(response for response in responses if states[response] != CellState.IMPOSSIBLE)
-
-
-def _cells(run: Run, responses: Mapping[int, Sequence[int]]) -> NDArray[np.bool_]:
-    """A run's cells [rows, R] in these rows and columns."""
-    cells = np.zeros(run.matrix.shape, np.bool_)
-    for row, columns in responses.items():
-        cells[row, list(columns)] = True
-    return cells
 
 
 def _settled(matrix: ScoreMatrix, memory: int, responses: Sequence[int]) -> bool:
