@@ -1,6 +1,5 @@
 """What was scored as JSON documents: the matrix (`memscope.matrix/1`), the other modes, the ledger."""
 
-import math
 from collections.abc import Sequence
 
 import msgspec
@@ -8,7 +7,7 @@ import msgspec
 from memscope.errors import InputError
 from memscope.ledger import LedgerEntry, stamp
 from memscope.scoring.fidelity import Fidelity
-from memscope.scoring.matrix import CellState
+from memscope.scoring.matrix import CellState, number
 from memscope.scoring.modes import IncrementalScore, MemoryScore, Spent, Training
 from memscope.scoring.session import Session
 
@@ -317,11 +316,6 @@ def check_prepared(session: Session) -> None:
     """Raises InputError if the session is not prepared."""
     if session.scorer is None:
         raise InputError("There is nothing to export yet: the model is not open.")
-
-
-def number(value: float) -> float | None:
-    """A number as JSON has it: None where it is not known."""
-    return None if math.isnan(value) else float(value)
 
 
 def _parts(session: Session) -> tuple[_SessionPart, _ScorerPart]:

@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from memscope.documents import check_prepared, number
-from memscope.scoring.matrix import IMPORTANT, NOISE_FACTOR, CellState, range_end
+from memscope.documents import check_prepared
+from memscope.scoring.matrix import IMPORTANT, NOISE_FACTOR, CellState, number, range_end
 from memscope.scoring.session import Session
 from memscope.text import printable
 

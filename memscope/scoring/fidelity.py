@@ -21,13 +21,12 @@ from memscope.scoring.joint import (
     Memories,
     Pair,
     Wanted,
-    number,
     pairs_of,
     pairs_wanted,
     summed,
     suspects,
 )
-from memscope.scoring.matrix import NOISE_FACTOR, CellState
+from memscope.scoring.matrix import NOISE_FACTOR, CellState, number
 from memscope.scoring.modes import Spent, cells_of, spent_on
 from memscope.scoring.run import Run
 from memscope.scoring.session import Session

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memscope.prompt import Prompt
-from memscope.scoring.matrix import NOISE_FACTOR, CellState, Metric, ScoreMatrix
+from memscope.scoring.matrix import NOISE_FACTOR, CellState, Metric, ScoreMatrix, number
 from memscope.scoring.run import Run
 
 Memories = tuple[int, ...]
@@ -162,11 +162,6 @@ def _joint(
         number(noise),
         hidden and interaction > NOISE_FACTOR * noise,
     )
-
-
-def number(value: float) -> float | None:
-    """A number, or None for NaN."""
-    return None if math.isnan(value) else value
 
 
 def suspects(

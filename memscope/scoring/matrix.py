@@ -3,6 +3,7 @@
 A row may also be several memories that are left out together; it is then named after them.
 """
 
+import math
 from collections.abc import Sequence
 from enum import IntEnum, StrEnum
 
@@ -205,6 +206,11 @@ class ScoreMatrix:
     def count(self, state: CellState) -> int:
         """How many cells stand so."""
         return int((self.states == state).sum())
+
+
+def number(value: float) -> float | None:
+    """A number as it is told elsewhere: None where it is not known, which is NaN in a matrix."""
+    return None if math.isnan(value) else float(value)
 
 
 def range_end(sizes: NDArray[np.float64]) -> float:
