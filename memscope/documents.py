@@ -1,6 +1,7 @@
 """What was scored as JSON documents: the matrix (`memscope.matrix/1`), the other modes, the ledger."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
 
@@ -62,15 +63,6 @@ class _WindowPart(msgspec.Struct):
     left_out: list[int]
 
 
-class _CostPart(msgspec.Struct):
-    tokens_naive: int
-    tokens_needed: int
-    tokens_computed: int
-    cells_from_cache: int
-    requests: int
-    seconds: float
-
-
 class _ModePart(msgspec.Struct):
     """The mode that scored but a part of the matrix: the sum over these responses' entries in nats, null if
     there is none, or 0 with a reason."""
@@ -99,7 +91,7 @@ class MatrixDocument(msgspec.Struct):
     important: dict[str, list[tuple[str, float]]]
     windows: list[_WindowPart]
     notes: list[str]
-    cost: _CostPart
+    cost: Spent
     mode: _ModePart | msgspec.UnsetType = msgspec.UNSET
     fidelity: Fidelity | msgspec.UnsetType = msgspec.UNSET
 
@@ -133,7 +125,7 @@ class IncrementalDocument(msgspec.Struct):
     results: list[_IncrementalPart]
     not_due: list[str]
     notes: list[str]
-    cost: _CostPart
+    cost: Spent
 
 
 class _CandidatePart(msgspec.Struct):
@@ -156,7 +148,7 @@ class TrainingDocument(msgspec.Struct):
     last: int
     candidates: list[_CandidatePart]
     notes: list[str]
-    cost: _CostPart
+    cost: Spent
 
 
 class _LedgerPart(msgspec.Struct):
@@ -222,13 +214,15 @@ def matrix_document(
             for window in run.plan.windows
         ],
         notes=list(session.notes),
-        cost=_CostPart(
-            run.plan.cost.tokens_naive,
-            run.plan.cost.tokens_needed,
-            run.tokens_computed,
-            run.cells_from_cache,
-            run.requests,
-            round(run.seconds, 3),
+        cost=_rounded(
+            Spent(
+                run.plan.cost.tokens_naive,
+                run.plan.cost.tokens_needed,
+                run.tokens_computed,
+                run.cells_from_cache,
+                run.requests,
+                run.seconds,
+            )
         ),
         mode=msgspec.UNSET if score is None else _mode_part(session, score),
         fidelity=msgspec.UNSET if fidelity is None else fidelity,
@@ -270,7 +264,7 @@ def incremental_document(
         ],
         [memory.key for memory in session.conversation.memories if memory.key not in due],
         list(notes),
-        _cost(spent),
+        _rounded(spent),
     )
 
 
@@ -294,7 +288,7 @@ def training_document(session: Session, training: Training, *, last: int) -> Tra
             for candidate in training.candidates
         ],
         list(session.notes),
-        _cost(training.spent),
+        _rounded(training.spent),
     )
 
 
@@ -346,12 +340,6 @@ def _entries(session: Session, responses: Sequence[int]) -> list[int]:
     return [session.conversation.responses[response] for response in responses]
 
 
-def _cost(spent: Spent) -> _CostPart:
-    return _CostPart(
-        spent.tokens_naive,
-        spent.tokens_needed,
-        spent.tokens_computed,
-        spent.cells_from_cache,
-        spent.requests,
-        round(spent.seconds, 3),
-    )
+def _rounded(spent: Spent) -> Spent:
+    """With whole milliseconds."""
+    return replace(spent, seconds=round(spent.seconds, 3))
