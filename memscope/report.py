@@ -100,8 +100,7 @@ def _lines(session: Session, fidelity: Fidelity | None, width: int) -> Iterator[
 
 
 def _memory_lines(session: Session, score: MemoryScore, width: int) -> Iterator[str]:
-    count = f"{len(score.responses)} response{'s' if len(score.responses) != 1 else ''}"
-    yield _title(session, f"memory {score.key} over {count}", width)
+    yield _title(session, f"memory {score.key} over {counted(len(score.responses), 'response')}", width)
     if score.divergence is not None:
         yield ""
         mark = _NOISE if score.within_noise else ""
@@ -143,8 +142,7 @@ def _incremental_lines(
         assert result.response is not None
         assert result.entry is not None
         head = f"  {fit(result.key, name)} {_bar(values, at)} {_value(values[at], result.within_noise)}  "
-        times = f"{result.entry.times} time{'s' if result.entry.times > 1 else ''}"
-        weight = f"weight {result.entry.weight:.2f} · scored {times}"
+        weight = f"weight {result.entry.weight:.2f} · scored {counted(result.entry.times, 'time')}"
         tail = f"{_where(session, result.response)} · {weight}"
         yield head + fit(tail, width - cells(head))
     for title, outcome in (("Skipped", Outcome.SKIPPED), ("Failed", Outcome.FAILED)):
@@ -193,7 +191,7 @@ def _memories(session: Session, width: int) -> Iterator[str]:
         scored = np.flatnonzero(~np.isnan(values[m]))
         top = scored[np.argsort(-np.abs(values[m, scored]), kind="stable")][:3]
         failed = int((matrix.states[m] == CellState.FAILED).sum())
-        tail = [f"{failed} cell{'s' if failed > 1 else ''} failed"] if failed else []
+        tail = [f"{counted(failed, 'cell')} failed"] if failed else []
         tail += [f"r{r + 1} {_NOISE if noise[m, r] else ''}{values[m, r]:+.2f}" for r in top]
         if not tail:
             impossible = matrix.row_state(m) is CellState.IMPOSSIBLE

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from memscope.errors import InputError, NothingToScoreError
-from memscope.wording import seconds_of
+from memscope.wording import counted, seconds_of
 
 if TYPE_CHECKING:
     from memscope.ledger import LedgerEntry
@@ -300,7 +300,7 @@ def _training(session: "Session", mode: Mode, fresh: bool) -> Scored:
     if mode.target is not None and scored:
         entries = [candidate.entry for candidate in chosen(training.candidates, mode.top, mode.above)]
         export_training(session, entries, mode.target)
-        examples = f"{len(entries)} training example{'s' if len(entries) != 1 else ''}"
+        examples = counted(len(entries), "training example")
         click.echo(f"Wrote {examples} to {printable(str(mode.target))}.", err=True)
     return Scored(
         _status(scored, failed),

@@ -12,6 +12,7 @@ from memscope.documents import check_prepared
 from memscope.scoring.matrix import IMPORTANT, NOISE_FACTOR, CellState, number, range_end
 from memscope.scoring.session import Session
 from memscope.text import printable
+from memscope.wording import counted
 
 BUDGET = 1_000_000
 """Log-probabilities of single tokens that a report holds at most, some eight bytes each."""
@@ -125,7 +126,6 @@ def _head(session: Session, budget: int) -> _Head:
     )
     assert session.scorer is not None
     sizes = np.abs(matrix.values(metric))
-    known = f"{run.cells_from_cache:,} cell{'s' * (run.cells_from_cache != 1)} known before"
     return _Head(
         title=printable(source.title),
         file=printable(Path(source.path).name),
@@ -143,7 +143,8 @@ def _head(session: Session, budget: int) -> _Head:
         reconstructed=printable(session.missing_context),
         proxy_for=printable(session.proxy_for),
         notes=[printable(note) for note in session.notes],
-        cost=f"{run.tokens_computed:,} tokens computed (all anew: {run.plan.cost.tokens_naive:,}), {known}",
+        cost=f"{run.tokens_computed:,} tokens computed (all anew: {run.plan.cost.tokens_naive:,}), "
+        f"{counted(run.cells_from_cache, 'cell')} known before",
     )
 
 
