@@ -156,14 +156,9 @@ class ScoreMatrix:
 
     def values(self, metric: Metric) -> NDArray[np.float64]:
         """Divergences [M, R] in nats under `metric`, NaN wherever not scored."""
-        if metric is Metric.SIGNED:
-            return self._signed
-        if metric is Metric.CLAMPED:
-            clamped: NDArray[np.float64] = np.maximum(self._signed, 0.0)
-            return clamped
-        return self._token_clamped
+        return self.row_values(metric, slice(None))
 
-    def row_values(self, metric: Metric, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+    def row_values(self, metric: Metric, rows: NDArray[np.intp] | slice) -> NDArray[np.float64]:
         """Divergences of these rows [rows, R] in nats, NaN wherever not scored."""
         if metric is Metric.TOKEN_CLAMPED:
             return self._token_clamped[rows]
