@@ -235,10 +235,7 @@ def _fidelity_sentences(fidelity: Fidelity) -> Iterator[str]:
     yield from _redundancy(fidelity.redundancy)
     if fidelity.unscored:
         yield f"Not scored, so their responses are not counted: {', '.join(fidelity.unscored)}."
-    failed: dict[str, list[str]] = {}
-    for name, reason in fidelity.failed:
-        failed.setdefault(reason, []).append(name)
-    for reason, names in failed.items():
+    for reason, names in _by_reason(fidelity.failed).items():
         yield f"Failed: {counted(len(names), 'ablation')} ({', '.join(dict.fromkeys(names))}): {reason}"
     if not fidelity.exact:
         yield "The scorer is only approximate: all of these figures hold its noise."
@@ -313,11 +310,16 @@ def _reasons(title: str, reasons: Sequence[tuple[str, str]], width: int) -> Iter
         return
     yield ""
     yield title
+    for reason, those in _by_reason(reasons).items():
+        yield from _wrapped(f"{', '.join(those)}: {reason}", width, "  ")
+
+
+def _by_reason(reasons: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Each reason of (who, reason) pairs with all that it hit."""
     hit: dict[str, list[str]] = {}
     for who, reason in reasons:
         hit.setdefault(reason, []).append(who)
-    for reason, those in hit.items():
-        yield from _wrapped(f"{', '.join(those)}: {reason}", width, "  ")
+    return hit
 
 
 def _ending(noise_floor: float | None, notes: Sequence[str], width: int) -> Iterator[str]:
