@@ -146,28 +146,16 @@ def report(
     best = max(SCORES[:6], key=lambda name: figures["methods"][name]["hit@1 in gold"][0])
     figures["best_metric"] = best
     tables.append(_failures(done, scores, known, figures))
-    costs = [
-        sum(found["contextcite-equal"]["costs"]) for found in known.values() if "contextcite-equal" in found
-    ]
-    equal = [found["memscope"]["tokens"] for found in known.values() if "contextcite-equal" in found]
+    both = [found for found in known.values() if "contextcite-equal" in found]
+
+    def mean(numbers: Sequence[float], digits: int = 1) -> float | None:
+        return round(float(np.mean(numbers)), digits) if numbers else None
+
     figures["tokens"] = {
-        "memscope_mean": round(float(np.mean([known[case["id"]]["memscope"]["tokens"] for case in done])), 1),
-        "contextcite_equal_mean": round(float(np.mean(costs)), 1) if costs else None,
-        "memscope_mean_of_those": round(float(np.mean(equal)), 1) if equal else None,
-        "contextcite_equal_masks_mean": round(
-            float(
-                np.mean(
-                    [
-                        found["contextcite-equal"]["stop"]
-                        for found in known.values()
-                        if "contextcite-equal" in found
-                    ]
-                )
-            ),
-            2,
-        )
-        if costs
-        else None,
+        "memscope_mean": mean([known[case["id"]]["memscope"]["tokens"] for case in done]),
+        "contextcite_equal_mean": mean([sum(found["contextcite-equal"]["costs"]) for found in both]),
+        "memscope_mean_of_those": mean([found["memscope"]["tokens"] for found in both]),
+        "contextcite_equal_masks_mean": mean([found["contextcite-equal"]["stop"] for found in both], 2),
     }
     for one in tables:
         print(f"\n{one['title']}\n{one['note']}")
