@@ -1,13 +1,13 @@
 """Prompts whose keys and values stay in memory within a budget, so that later prompts go on from them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, Self, TypeVar
 
 import numpy as np
 
-from memscope.scorers.base import ScoreRequest, TokenIds, common_prefix
+from memscope.scorers.base import LogProbs, ScoreRequest, TokenIds, common_prefix
 
 _STEP = 64
 """Positions by which caches grow at least."""
@@ -53,6 +53,23 @@ class Stretch(Generic[CacheT]):
     cache: CacheT
     before: Path[CacheT] = ()
     scored: TokenIds = field(default_factory=lambda: np.empty(0, np.int32))
+
+
+def asked_ids(stretches: Sequence[Stretch[CacheT]]) -> TokenIds:
+    """The tokens [n] asked for of stretches that are computed as one, stretch after stretch."""
+    return np.concatenate([one.ids[one.scored] for one in stretches])
+
+
+def asked_rows(stretches: Sequence[Stretch[CacheT]]) -> TokenIds:
+    """The rows [n] that predict those tokens, of all the stretches' positions, stretch after stretch."""
+    firsts = np.cumsum([0, *(one.stop - one.start for one in stretches[:-1])])
+    rows = [first + one.scored - 1 - one.start for first, one in zip(firsts, stretches, strict=True)]
+    return np.concatenate(rows)
+
+
+def by_stretch(logprobs: LogProbs, stretches: Sequence[Stretch[CacheT]]) -> list[LogProbs]:
+    """Log-probabilities [n] of those tokens, for each stretch its own."""
+    return np.split(logprobs, np.cumsum([len(one.scored) for one in stretches])[:-1])
 
 
 @dataclass(eq=False)

@@ -16,7 +16,7 @@ from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, DynamicS
 from memscope.errors import ModelError, ScorerError
 from memscope.scorers import torch_attention
 from memscope.scorers.base import LogProbs, TokenIds
-from memscope.scorers.kept import Stretch
+from memscope.scorers.kept import Stretch, asked_ids, asked_rows, by_stretch
 from memscope.scorers.memory import free_memory
 from memscope.scorers.torch_cache import KeyValues, Together, raise_out_of_memory
 
@@ -145,9 +145,8 @@ class TorchModel:
         try:
             with torch.inference_mode():
                 if self._fast:
-                    targets = self._tensor(np.concatenate([one.ids[one.scored] for one in stretches]))
-                    found = _chosen(self._logits_together(stretches), targets)
-                    return np.split(found, np.cumsum([len(one.scored) for one in stretches])[:-1])
+                    targets = self._tensor(asked_ids(stretches))
+                    return by_stretch(_chosen(self._logits_together(stretches), targets), stretches)
                 return [_chosen(self._logits(one), self._tensor(one.ids[one.scored])) for one in stretches]
         except CancelledError:
             raise
@@ -175,16 +174,14 @@ class TorchModel:
             Together([(one.cache.rooms[number], one.stop - one.start) for one in stretches])
             for number in range(self._layers)
         ]
-        firsts = np.cumsum([0, *(one.stop - one.start for one in stretches[:-1])])
         positions = np.concatenate([np.arange(one.start, one.stop) for one in stretches])
-        rows = [first + one.scored - 1 - one.start for first, one in zip(firsts, stretches, strict=True)]
         arguments = {
             "use_cache": True,
             self._cache_argument: Cache(layers=layers),
             "position_ids": self._tensor(positions)[None],
         }
         ids = np.concatenate([one.ids[one.start : one.stop] for one in stretches])
-        return self._run(ids, np.concatenate(rows), arguments)
+        return self._run(ids, asked_rows(stretches), arguments)
 
     def _run(self, ids: TokenIds, rows: TokenIds, arguments: dict[str, Any]) -> Any:
         """The logits [n, vocabulary] at `rows` [n] of the tokens `ids`."""

@@ -2,12 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
 from memscope.scorers.base import ChatTokenizer, LogProbs
 from memscope.scorers.embedded.folder import ModelFolder
 from memscope.scorers.embedded.llama import KeyValues, Llama, default_threads
-from memscope.scorers.kept import Stretch
+from memscope.scorers.kept import Stretch, asked_ids, asked_rows, by_stretch
 from memscope.scorers.local import LocalScorer
 from memscope.scorers.tokenizer import FolderTokenizer
 
@@ -67,9 +65,5 @@ class EmbeddedScorer(LocalScorer[KeyValues]):
     ) -> Sequence[LogProbs]:
         assert self._engine is not None
         hidden = self._engine.forward(stretches)
-        lengths = [stretch.stop - stretch.start for stretch in stretches]
-        firsts = np.cumsum([0, *lengths[:-1]])
-        rows = [first + s.scored - 1 - s.start for first, s in zip(firsts, stretches, strict=True)]
-        targets = np.concatenate([stretch.ids[stretch.scored] for stretch in stretches])
-        logprobs = self._engine.logprobs(hidden[np.concatenate(rows)], targets)
-        return np.split(logprobs, np.cumsum([len(stretch.scored) for stretch in stretches])[:-1])
+        logprobs = self._engine.logprobs(hidden[asked_rows(stretches)], asked_ids(stretches))
+        return by_stretch(logprobs, stretches)
