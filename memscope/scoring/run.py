@@ -13,6 +13,7 @@ from memscope.activity import Activities
 from memscope.errors import ScorerError
 from memscope.scorers.base import LogProbs, Scorer, ScoreRequest
 from memscope.scoring.asking import ask
+from memscope.scoring.baselines import Baselines, WindowBaseline
 from memscope.scoring.concurrent import merge
 from memscope.scoring.matrix import CellState, ScoreMatrix
 from memscope.scoring.plan import Ablation, Plan
@@ -22,8 +23,6 @@ from memscope.store import Store
 
 _HANDFUL = 500
 """Cells that are filled in at once, which takes some milliseconds."""
-_REPEATS = 2
-"""How often the baseline is scored again, to see how much a scorer that is not exact differs from itself."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +39,8 @@ class RowsFailedError(Exception):
 class Run:
     """The scoring of one plan into one matrix by one scorer.
 
-    `baseline` holds each response's log-probabilities with all memories [t], in nats, once they are known; if
-    the scorer is not `per_token`, their sum [1]. `grows` says whether the conversation may grow and its
-    ablations be asked for again, so that they are worth keeping.
+    `grows` says whether the conversation may grow and its ablations be asked for again, so that they are
+    worth keeping.
     """
 
     def __init__(
@@ -57,7 +55,6 @@ class Run:
     ) -> None:
         self.plan = plan
         self.matrix = matrix
-        self.baseline: dict[int, LogProbs] = {}
         self.recalled: NDArray[np.bool_] = np.zeros(matrix.shape, np.bool_)
         """Which cells [rows, responses] got their number from the store."""
         self.requests = 0
@@ -68,9 +65,14 @@ class Run:
         self._grows = grows
         self._fingerprint = recognise(scorer, store)
         self._computed_before = scorer.tokens_computed
-        self._again: dict[tuple[int, int], float] = {}
-        """Log-probability of a response in a repetition of the baseline, numbered from 1."""
+        self._baselines = Baselines(scorer, matrix)
         self._only = np.ones(matrix.shape, np.bool_)
+
+    @property
+    def baseline(self) -> dict[int, LogProbs]:
+        """Each response's log-probabilities with all memories [t], in nats, once they are known; if the
+        scorer is not `per_token`, their sum [1]."""
+        return self._baselines.known
 
     @property
     def tokens_computed(self) -> int:
@@ -87,9 +89,10 @@ class Run:
         cells = self._only if only is None else only
         columns = self._columns(cells)
         responses = range(len(self.matrix.responses))
-        unknown = np.array([r in columns and r not in self.baseline for r in responses], np.bool_)
+        lacks, repeated = self._baselines.lacks, self._baselines.repeats
+        unknown = np.array([r in columns and lacks(r) for r in responses], np.bool_)
         missing = cells & (self.matrix.states == CellState.PENDING)
-        repeats = [r in columns and (r, n) not in self._again for n in self._repeats() for r in responses]
+        repeats = [r in columns and lacks(r, n) for n in repeated for r in responses]
         return self.plan.tokens_to_compute(
             missing,
             unknown,
@@ -106,7 +109,7 @@ class Run:
         return self.plan.tokens_to_compute(
             self.plan.possible() & cells,
             wanted,
-            wanted * len(self._repeats()),
+            wanted * len(self._baselines.repeats),
             reuse=self._scorer.reuses_prefix,
         )
 
@@ -117,7 +120,7 @@ class Run:
         """
         wanted = [(ablation, 0, self._wanted(ablation)) for ablation in self.plan.ablations]
         for baseline, *_ in self.plan.of_window:
-            wanted += [(baseline, n, self._wanted(baseline, n)) for n in self._repeats()]
+            wanted += [(baseline, n, self._wanted(baseline, n)) for n in self._baselines.repeats]
         rows: set[int] = set()
         found = await asyncio.to_thread(self._known, wanted)
         for number, (ablation, repeat, response, logprobs) in enumerate(found):
@@ -138,15 +141,22 @@ class Run:
         found: list[tuple[Ablation, int, int, LogProbs]] = []
         for ablation, repeat, responses in wanted:
             if responses:
-                keys = self.plan.keys(ablation, self._fingerprint, repeat)
-                known = self._store.get(keys[response] for response in responses)
                 found += [
                     (ablation, repeat, response, logprobs)
-                    for response in responses
-                    if (logprobs := known.get(keys[response])) is not None
-                    and self._problem_with(response, logprobs) is None
+                    for response, logprobs in self._in_store(ablation, responses, repeat)
+                    if self._problem_with(response, logprobs) is None
                 ]
         return found
+
+    def _in_store(
+        self, ablation: Ablation, responses: Sequence[int], repeat: int = 0
+    ) -> Iterator[tuple[int, LogProbs]]:
+        """Those of these responses that the store has, with their log-probabilities."""
+        keys = self.plan.keys(ablation, self._fingerprint, repeat)
+        known = self._store.get(keys[response] for response in responses)
+        for response in responses:
+            if (logprobs := known.get(keys[response])) is not None:
+                yield response, logprobs
 
     async def score(
         self, *, fresh: bool = False, only: NDArray[np.bool_] | None = None, order: Sequence[int] = ()
@@ -217,31 +227,29 @@ class Run:
                 wanted := [r for r in ablation.responses if cells[ablation.row, r]]
             ):
                 continue
-            keys = self.plan.keys(ablation, self._fingerprint)
-            known = self._store.get(keys[response] for response in wanted)
-            for response in wanted:
-                if (logprobs := known.get(keys[response])) is not None:
-                    yield ablation.row, response, logprobs
+            for response, logprobs in self._in_store(ablation, wanted):
+                yield ablation.row, response, logprobs
 
     def _jobs(
         self, progress: RunProgress, fresh: bool, order: Sequence[int]
     ) -> Iterator[AsyncGenerator[Change]]:
         """What there is to do, in the order in which it should begin: each window's baseline, then its rows,
         with the baseline's repetitions among them, so that they meet the same load."""
+        parts = len(self._baselines.repeats) + 1
         rank: dict[int | None, int] = {row: number for number, row in enumerate(order)}
         for baseline, *ablations in self.plan.of_window:
             rows = [ablation for ablation in ablations if self._wanted(ablation)]
             rows.sort(key=lambda ablation: rank.get(ablation.row, len(rank)))
             shared = [ablation.shared for ablation in rows if self._scorer.reuses_prefix]
-            ready = _Baseline(reach=max(shared, default=0))
+            ready = WindowBaseline(reach=max(shared, default=0))
             if rows or self._wanted(baseline):
                 yield self._score_baseline(baseline, ready, progress, fresh)
             else:
                 ready.known.set()
-            repeats = [n for n in self._repeats() if self._wanted(baseline, n)]
+            repeats = [n for n in self._baselines.repeats if self._wanted(baseline, n)]
             done = 0
             while done < len(rows):
-                while repeats and done >= len(rows) * (_REPEATS + 1 - len(repeats)) // (_REPEATS + 1):
+                while repeats and done >= len(rows) * (parts - len(repeats)) // parts:
                     yield self._repeat_baseline(baseline, repeats.pop(0), ready, progress)
                 together = self.plan.together(
                     ((ablation, self._wanted(ablation)) for ablation in rows[done:]),
@@ -255,7 +263,7 @@ class Run:
                 yield self._repeat_baseline(baseline, repeat, ready, progress)
 
     async def _score_baseline(
-        self, baseline: Ablation, ready: "_Baseline", progress: RunProgress, fresh: bool
+        self, baseline: Ablation, ready: WindowBaseline, progress: RunProgress, fresh: bool
     ) -> AsyncGenerator[Change]:
         """Score one window's baseline, far enough for its rows to share its prefix."""
         unknown = self._wanted(baseline)
@@ -273,7 +281,7 @@ class Run:
             ready.known.set()
 
     async def _repeat_baseline(
-        self, baseline: Ablation, repeat: int, ready: "_Baseline", progress: RunProgress
+        self, baseline: Ablation, repeat: int, ready: WindowBaseline, progress: RunProgress
     ) -> AsyncGenerator[Change]:
         """Score one window's baseline once more, to measure noise; failing that, the noise stays unknown."""
         await ready.known.wait()
@@ -285,7 +293,7 @@ class Run:
             yield Change(tuple(range(len(self.matrix.keys))))
 
     async def _score_rows(
-        self, ablations: Sequence[Ablation], ready: "_Baseline", progress: RunProgress
+        self, ablations: Sequence[Ablation], ready: WindowBaseline, progress: RunProgress
     ) -> AsyncGenerator[Change]:
         """Score what these ablations lack, at the same time; without a baseline a cell fails, with the
         baseline's reason."""
@@ -356,32 +364,16 @@ class Run:
             self._activities.notify(self._store.problem)
 
     def _fill(self, ablation: Ablation, response: int, logprobs: LogProbs, repeat: int = 0) -> None:
-        if ablation.row is not None:
-            self.matrix.set_scored(ablation.row, response, self.baseline[response], logprobs)
-            return
-        total = float(logprobs.sum(dtype=np.float64))
-        if repeat:
-            self._again[response, repeat] = total
+        if ablation.row is None:
+            self._baselines.add(response, logprobs, repeat)
         else:
-            self.baseline[response] = logprobs
-            self.matrix.baseline[response] = total
-        if self._scorer.exact:
-            self.matrix.noise[response] = self._scorer.noise_floor
-        elif response in self.baseline and all((response, n) in self._again for n in self._repeats()):
-            totals = [self.matrix.baseline[response], *(self._again[response, n] for n in self._repeats())]
-            self.matrix.noise[response] = max(totals) - min(totals)
+            self.matrix.set_scored(ablation.row, response, self.baseline[response], logprobs)
 
     def _forget(self) -> None:
         """Forget the wanted cells and the baselines of their columns."""
         self.matrix.clear(self._only)
-        columns = self._columns(self._only)
-        self.baseline = {r: known for r, known in self.baseline.items() if r not in columns}
-        self._again = {key: known for key, known in self._again.items() if key[0] not in columns}
+        self._baselines.forget(self._columns(self._only))
         self.recalled[self._only] = False
-
-    def _repeats(self) -> range:
-        """The repetitions of the baseline that this scorer needs, numbered from 1."""
-        return range(1, 1 if self._scorer.exact else 1 + _REPEATS)
 
     def _columns(self, cells: NDArray[np.bool_]) -> set[int]:
         """The responses that have one of these cells; without any memory every response."""
@@ -397,15 +389,5 @@ class Run:
         return [
             response
             for response in ablation.responses
-            if response in columns
-            and ((response, repeat) not in self._again if repeat else response not in self.baseline)
+            if response in columns and self._baselines.lacks(response, repeat)
         ]
-
-
-class _Baseline:
-    """Whether a window's baseline is `known`, or why not, and how many tokens of it its rows share."""
-
-    def __init__(self, reach: int) -> None:
-        self.known = asyncio.Event()
-        self.reach = reach
-        self.reason = "the scorer gave no baseline"
