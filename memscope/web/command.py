@@ -62,6 +62,8 @@ def take_web(options: dict[str, Any], path: str | None = None) -> Web | None:
         raise InputError("--web needs the extra `web`; run `pip install 'memscope[web]'`.")
     if path == "-":
         raise InputError("With --web each visitor's screen reads the conversation; save it to a file first.")
+    if host is not None and not host.strip():
+        raise InputError("--host is empty; give an address of this machine, such as 127.0.0.1.")
     return Web(_HOST if host is None else host, _PORT if port is None else port)
 
 

@@ -51,6 +51,13 @@ def test_standard_input_can_not_be_read_for_every_visitor() -> None:
         take_web({**NOTHING, "web": True}, "-")
 
 
+@pytest.mark.usefixtures("with_extra")
+@pytest.mark.parametrize("host", ["", " "])
+def test_an_empty_host_is_refused(host: str) -> None:
+    with pytest.raises(InputError, match=r"^--host is empty; give an address"):
+        taken(web=True, host=host)
+
+
 def test_the_process_that_draws_for_a_browser_opens_the_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEXTUAL_DRIVER", "textual.drivers.web_driver:WebDriver")
     assert taken(web=True) is None
