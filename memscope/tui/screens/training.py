@@ -353,11 +353,11 @@ class TrainingScreen(SessionScreen[None]):
             self.view.metric.value,
             one_line(self.opened.session.scorer_label),
         ]
-        self.query_one("#title", Line).say(
+        self.line("title").say(
             Content.assemble(("Training", "bold $primary"), "  ", " · ".join(filter(None, parts)))
         )
         chosen = len(self._candidates.chosen)
-        self.query_one("#chosen", Line).say(f"{chosen:,} chosen" if chosen else "")
+        self.line("chosen").say(f"{chosen:,} chosen" if chosen else "")
 
     def _show_intro(self) -> None:
         intro = self.query_one("#intro")
@@ -378,7 +378,7 @@ class TrainingScreen(SessionScreen[None]):
     def _show_sentence(self) -> None:
         item, waits = self._list.item, self.opened.sets.is_scoring(EVERY)
         said = "" if item is None else candidate_sentence(item, self.view.metric, waits=waits)
-        self.query_one("#sentence", Line).say(said)
+        self.line("sentence").say(said)
 
     def _read_example(self) -> None:
         """Show the example under the cursor once that rests."""
@@ -387,7 +387,7 @@ class TrainingScreen(SessionScreen[None]):
         if wanted == self._reading:
             return
         self._reading = wanted
-        line, text = self.query_one("#example", Line), self._example
+        line, text = self.line("example"), self._example
         if item is None:
             line.say("")
             text.show_example(None)
