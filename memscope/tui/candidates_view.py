@@ -49,16 +49,24 @@ class CandidatesView:
         elif self.order is CandidateOrder.PER_TOKEN:
             self.shown.sort(key=lambda one: np.inf if (each := per_token(one)) is None else -each)
 
-    def next_order(self) -> None:
+    def set_order(self, order: CandidateOrder) -> None:
         """Order otherwise."""
+        self.order = order
+        self.arrange()
+
+    def next_order(self) -> None:
+        """Order otherwise, after the last order by the first again."""
         orders = list(CandidateOrder)
-        self.order = orders[(orders.index(self.order) + 1) % len(orders)]
+        self.set_order(orders[(orders.index(self.order) + 1) % len(orders)])
+
+    def set_filter(self, above: float | None) -> None:
+        """Show only what has more nats, or all if None."""
+        self.above = above
         self.arrange()
 
     def next_filter(self) -> None:
         """Show only what has more nats, after the strictest all again."""
-        self.above = LEAST[(LEAST.index(self.above) + 1) % len(LEAST)]
-        self.arrange()
+        self.set_filter(LEAST[(LEAST.index(self.above) + 1) % len(LEAST)])
 
     def toggle(self, response: int) -> None:
         """Choose a response, or no longer."""

@@ -4,7 +4,7 @@ from memscope.scoring.candidates import Candidate
 from memscope.scoring.matrix import CellState, Metric
 from memscope.tui.candidates_view import per_token
 from memscope.tui.safe import one_line
-from memscope.tui.wording import nats
+from memscope.tui.wording import bound, nats
 from memscope.wording import counted
 
 
@@ -24,6 +24,13 @@ def idle(missing: int, tokens: int | None) -> str:
         return "all responses scored without any memory"
     known = "" if tokens is None else f": {tokens:,} tokens"
     return f"r scores {counted(missing, 'response')} without any memory{known}"
+
+
+def least(above: float | None) -> str:
+    """A filter's name: `above 10 nats`, or `all` if it is None."""
+    if above is None:
+        return "all"
+    return f"above {bound(above)} nats" if above else "above noise"
 
 
 def candidate_sentence(item: Candidate, metric: Metric, *, waits: bool) -> str:

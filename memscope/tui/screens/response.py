@@ -259,7 +259,7 @@ class ResponseScreen(SessionScreen[None]):
         title = response_title(self.view, self._response)
         logprob = matrix.baseline[self._response]
         known = "" if np.isnan(logprob) else f" · log-probability {logprob:.1f} nats"
-        self.query_one("#title", Line).say(Content.assemble((title, "bold $primary"), known))
+        self.line("title").say(Content.assemble((title, "bold $primary"), known))
 
     def _show_memory(self) -> None:
         self.query_one(MemoryText).show_memory(self._list.memory)
@@ -286,7 +286,7 @@ class ResponseScreen(SessionScreen[None]):
         self._show_token()
 
     def _show_token(self) -> None:
-        self.query_one("#token", Line).say(self._token_sentence())
+        self.line("token").say(self._token_sentence())
 
     def _token_sentence(self) -> str:
         memory, tokens, at = self._list.memory, self._tokens, self._text.token

@@ -238,16 +238,14 @@ class RunsScreen(SessionScreen[None]):
         runs, run = self._list.runs, self._list.item
         count = f"{counted(len(runs), 'run')}, newest first" if self._loaded else "runs"
         title = one_line(self.opened.session.conversation.source.title)
-        self.query_one("#title", Line).say(
-            Content.assemble(("memscope", "bold $primary"), f"  {title} · {count}")
-        )
+        self.line("title").say(Content.assemble(("memscope", "bold $primary"), f"  {title} · {count}"))
         empty = self._loaded and not runs
         self.query_one("#empty").display = empty
         self._list.display = not empty
         self.query_one("#emptiness", Static).update(Content(self._emptiness()))
         said = one_line(self._problem) or self._confirmation()
-        self.query_one("#said", Line).display = bool(said)
-        self.query_one("#said", Line).say(said)
+        self.line("said").display = bool(said)
+        self.line("said").say(said)
         facts = self.query_one("#facts", Static)
         facts.display = run is not None
         facts.update(Content("" if run is None else words.facts(run, self._list.now)))

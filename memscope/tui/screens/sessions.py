@@ -319,15 +319,15 @@ class SessionsScreen(MemscopeScreen[None]):
         view = self._view
         of = f"{len(view.shown):,} of {len(view):,} sessions" if len(view) else "sessions"
         parts = [of, view.order.value, one_line(view.agent), one_line(view.project)]
-        self.query_one("#title", Line).say(
+        self.line("title").say(
             Content.assemble(("memscope", "bold $primary"), "  ", " · ".join(filter(None, parts)))
         )
         nothing = self._scanned and not len(view)
         self.query_one("#empty").display = nothing
         self.query_one("#main").display = not nothing
         said = self._problem or (one_line(self._notes[0]) if self._notes else "")
-        self.query_one("#notes", Line).display = bool(said)
-        self.query_one("#notes", Line).say(said)
+        self.line("notes").display = bool(said)
+        self.line("notes").say(said)
         self._list.show()
         self._follow()
         self.refresh_bindings()

@@ -23,14 +23,14 @@ from memscope.tui.safe import one_line
 from memscope.tui.screens.base import SessionScreen
 from memscope.tui.sets import EVERY
 from memscope.tui.theme import Palette
-from memscope.tui.training_wording import candidate_sentence, idle, offer
+from memscope.tui.training_wording import candidate_sentence, idle, least, offer
 from memscope.tui.view import Members
 from memscope.tui.widgets.activity_bar import ActivityBar
 from memscope.tui.widgets.candidate_list import CandidateList
 from memscope.tui.widgets.example_text import Example, ExampleText
 from memscope.tui.widgets.key_bar import KeyBar
 from memscope.tui.widgets.line import Line
-from memscope.tui.wording import READ_TRAINING, bound, emptiness, response_text
+from memscope.tui.wording import READ_TRAINING, emptiness, response_text
 from memscope.wording import counted
 
 _WHY = """What then becomes far less probable the model says because of its memories; trained on it, it \
@@ -206,10 +206,11 @@ class TrainingScreen(SessionScreen[None]):
         if not all(self.view.matrix.shape):
             return
         for order in CandidateOrder:
-            yield f"Sort {order}", "Order responses", partial(self._order, order)
+            change = partial(self._candidates.set_order, order)
+            yield f"Sort {order}", "Order responses", partial(self._arrange, change)
         for above in LEAST:
-            name = "all" if above is None else f"above {bound(above)} nats" if above else "above noise"
-            yield f"Show responses: {name}", "Filter responses", partial(self._filter, above)
+            which = partial(self._candidates.set_filter, above)
+            yield f"Show responses: {least(above)}", "Filter responses", partial(self._arrange, which)
 
     @property
     def can_copy(self) -> bool:
@@ -218,13 +219,14 @@ class TrainingScreen(SessionScreen[None]):
 
     def copied(self) -> tuple[str, str] | None:
         """The line that would be written of the response under the cursor."""
-        if not self.can_copy or self._list.item is None:
+        item = self._list.item
+        if item is None:
             return None
         # Only here, because the first paint does not need it.
         from memscope.training import to_examples
 
-        response, entry = self._list.item.response, self._list.item.entry
-        return f"the example of r{response + 1}", to_examples(self.view.conversation, [entry]).decode()
+        line = to_examples(self.view.conversation, [item.entry])
+        return f"the example of r{item.response + 1}", line.decode()
 
     def action_score(self) -> None:
         """Score what is missing without any memory, once the model is open."""
@@ -245,33 +247,19 @@ class TrainingScreen(SessionScreen[None]):
 
     def action_choose_all(self) -> None:
         """Choose what is above noise, and above the filter's nats."""
-        self._candidates.choose_all()
-        self._show_list()
+        self._arrange(self._candidates.choose_all)
 
     def action_choose_none(self) -> None:
         """Choose none."""
-        self._candidates.chosen.clear()
-        self._show_list()
+        self._arrange(self._candidates.chosen.clear)
 
     def action_next_order(self) -> None:
         """Sort otherwise."""
-        self._candidates.next_order()
-        self._show_list()
-
-    def _order(self, order: CandidateOrder) -> None:
-        self._candidates.order = order
-        self._candidates.arrange()
-        self._show_list()
-
-    def _filter(self, above: float | None) -> None:
-        self._candidates.above = above
-        self._candidates.arrange()
-        self._show_list()
+        self._arrange(self._candidates.next_order)
 
     def action_next_filter(self) -> None:
         """Show only what has more nats, or all again."""
-        self._candidates.next_filter()
-        self._show_list()
+        self._arrange(self._candidates.next_filter)
 
     def action_scroll(self, down: int) -> None:
         """Scroll the example by half of what is in sight."""
@@ -315,7 +303,7 @@ class TrainingScreen(SessionScreen[None]):
     @property
     def _worth(self) -> str:
         """What `a` chooses."""
-        return f"above {bound(self._candidates.above)} nats" if self._candidates.above else "above noise"
+        return least(self._candidates.above or 0.0)
 
     def _count(self, *states: CellState) -> int:
         return sum(self._row.count(state) for state in states)
@@ -326,6 +314,11 @@ class TrainingScreen(SessionScreen[None]):
 
     def _text_of(self, entry: int) -> str:
         return response_text(self.view.conversation.entries[entry])
+
+    def _arrange(self, change: Callable[[], None]) -> None:
+        """Change what is listed or chosen, and draw that."""
+        change()
+        self._show_list()
 
     def _show_list(self) -> None:
         self._list.show()
@@ -353,11 +346,11 @@ class TrainingScreen(SessionScreen[None]):
             self.view.metric.value,
             one_line(self.opened.session.scorer_label),
         ]
-        self.query_one("#title", Line).say(
+        self.line("title").say(
             Content.assemble(("Training", "bold $primary"), "  ", " · ".join(filter(None, parts)))
         )
         chosen = len(self._candidates.chosen)
-        self.query_one("#chosen", Line).say(f"{chosen:,} chosen" if chosen else "")
+        self.line("chosen").say(f"{chosen:,} chosen" if chosen else "")
 
     def _show_intro(self) -> None:
         intro = self.query_one("#intro")
@@ -378,7 +371,7 @@ class TrainingScreen(SessionScreen[None]):
     def _show_sentence(self) -> None:
         item, waits = self._list.item, self.opened.sets.is_scoring(EVERY)
         said = "" if item is None else candidate_sentence(item, self.view.metric, waits=waits)
-        self.query_one("#sentence", Line).say(said)
+        self.line("sentence").say(said)
 
     def _read_example(self) -> None:
         """Show the example under the cursor once that rests."""
@@ -387,7 +380,7 @@ class TrainingScreen(SessionScreen[None]):
         if wanted == self._reading:
             return
         self._reading = wanted
-        line, text = self.query_one("#example", Line), self._example
+        line, text = self.line("example"), self._example
         if item is None:
             line.say("")
             text.show_example(None)

@@ -122,12 +122,12 @@ class TranscriptScreen(SessionScreen[None]):
             f"{len(conversation.memories):,} memories",
             f"{len(conversation.responses):,} responses",
         ]
-        self._line("title").say(
+        self.line("title").say(
             Content.assemble(("memscope", "bold $primary"), "  ", " · ".join(filter(None, parts)))
         )
-        self._line("follow").say(opened.follow_state)
-        self._line("follow").display = opened.following is not None
-        self._line("follow").set_class(opened.follow_state.startswith("PAUSED"), "-paused")
+        self.line("follow").say(opened.follow_state)
+        self.line("follow").display = opened.following is not None
+        self.line("follow").set_class(opened.follow_state.startswith("PAUSED"), "-paused")
         self.bar.say(opened.problem or opened.idle)
         self._say()
 
@@ -232,9 +232,6 @@ class TranscriptScreen(SessionScreen[None]):
     def _is_finding(self) -> bool:
         return self._searching or (self.is_composed and self._transcript.finder is not None)
 
-    def _line(self, name: str) -> Line:
-        return self.query_one(f"#{name}", Line)
-
     def _show_response(self, response: int) -> None:
         self._transcript.go_to(self.view.matrix.responses[response])
 
@@ -244,7 +241,7 @@ class TranscriptScreen(SessionScreen[None]):
         self._transcript.focus()
 
     def _say(self) -> None:
-        self._line("sentence").say(" · ".join(filter(None, [self._said_of_search(), self._said_of_line()])))
+        self.line("sentence").say(" · ".join(filter(None, [self._said_of_search(), self._said_of_line()])))
 
     def _said_of_search(self) -> str:
         finder = self._transcript.finder
