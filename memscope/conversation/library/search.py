@@ -13,7 +13,7 @@ from memscope.errors import InputError
 _PORTION = 1 << 20
 _LONGEST = 400
 """Characters of the text looked for; so long a text is found or not by its beginning."""
-_SHORT_ESCAPES = {'"': rb"\\\"", "\\": rb"\\\\", "/": rb"\\/"}
+_SHORT_ESCAPES = {'"': rb"\\\"", "\\": rb"\\\\", "/": rb"\\/", "\b": rb"\\b"}
 _SPACE = rb"(?:[ \t\r\n]|\\[nrtf])++"
 
 

@@ -37,6 +37,7 @@ def holds(needle: str, text: str, *, ascii_only: bool = True) -> bool:
         ("👩‍🚀", "an 👩‍🚀!"),
         ("straße", "Die Straße"),
         ("a.b*c", "a.b*c"),
+        ("back\bspace", "a back\bspace"),
     ],
 )
 def test_a_text_is_found_whatever_the_case_escapes_and_white_space(
