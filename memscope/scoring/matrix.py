@@ -67,6 +67,8 @@ class ScoreMatrix:
         """Log-probability of each response with all memories [R], NaN until known."""
         self.noise: NDArray[np.float64] = np.full(len(responses), np.nan)
         """Spread of each response's log-probability [R] when it is scored again, in nats, NaN until known."""
+        self.origins: NDArray[np.uint8] = np.zeros((len(responses), 32), np.uint8)
+        """A digest of all that a response's cells are computed from [R, 32], zeros where it is not known."""
         self.per_token = per_token
         # of one number each, until there are others: most matrices of a large conversation are never filled
         self._signed = self._token_clamped = np.broadcast_to(np.float64(np.nan), shape)
@@ -153,6 +155,28 @@ class ScoreMatrix:
             self.errors.pop(row, None)
             if row in other.errors:
                 self.errors[row] = other.errors[row]
+
+    def take_over_scored(self, past: "ScoreMatrix") -> NDArray[np.bool_]:
+        """Copy the cells that are pending here and were scored in a matrix of the past, whose rows leave out
+        the same memories, in columns of the same origin and baseline; which cells [M, R] they are."""
+        rows, columns = np.minimum(self.shape, past.shape)
+        mine, its = self.origins[:columns], past.origins[:columns]
+        same = (
+            mine.any(axis=1)
+            & (mine == its).all(axis=1)
+            & (self.baseline[:columns] == past.baseline[:columns])
+        )
+        there = (slice(rows), slice(columns))
+        pending = self.states[there] == CellState.PENDING
+        cells = same & pending & (past.states[there] == CellState.SCORED)
+        taken = np.zeros(self.shape, np.bool_)
+        taken[there] = cells
+        if cells.any():
+            self._make_room()
+            self.states[taken] = CellState.SCORED
+            self._signed[taken] = past._signed[there][cells]
+            self._token_clamped[taken] = past._token_clamped[there][cells]
+        return taken
 
     def values(self, metric: Metric) -> NDArray[np.float64]:
         """Divergences [M, R] in nats under `metric`, NaN wherever not scored."""

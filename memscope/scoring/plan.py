@@ -1,6 +1,7 @@
 """What to compute: windows that fit the model, one ablation a row in each, and what that costs."""
 
 import hashlib
+from bisect import bisect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -86,7 +87,9 @@ class Plan:
     def tokens(self, ablation: Ablation) -> Tokens:
         """The prompt's tokens in an ablation."""
         tokens = self.windows[ablation.window].tokens
-        return tokens if ablation.row is None else tokens[~self._owned(tokens, ablation.row)]
+        if ablation.row is None:
+            return tokens
+        return tokens[~np.isin(self.prompt.memory[tokens], self.rows[ablation.row])]
 
     def request(
         self,
@@ -138,6 +141,27 @@ class Plan:
                 named.update(f"repeat {repeat}".encode())
             keys[response] = named.digest()
         return keys
+
+    def origins(self, fingerprint: str) -> NDArray[np.uint8]:
+        """What each response's column is computed from [R, 32]: sha256 over the model's fingerprint, the
+        tokens of its window up to its end, the memory of each, and the positions that are scored. Where these
+        are equal, rows that leave out the same memories have equal numbers. Zeros for a response in no
+        window."""
+        origins = np.zeros((len(self.prompt.responses), hashlib.sha256().digest_size), np.uint8)
+        for window in self.windows:
+            ids = self.prompt.ids[window.tokens].astype(np.int32)
+            owners = self.prompt.memory[window.tokens].astype(np.int32)
+            digest = hashlib.sha256(fingerprint.encode() + b"\0")
+            done = 0
+            for response in window.responses:
+                span = np.searchsorted(window.tokens, self.prompt.responses[response]).astype(np.int64)
+                end = int(span[-1]) + 1
+                digest.update(ids[done:end].tobytes())
+                digest.update(owners[done:end].tobytes())
+                digest.update(span.tobytes())
+                done = end
+                origins[response] = np.frombuffer(digest.digest(), np.uint8)
+        return origins
 
     def tokens_to_compute(
         self,
@@ -207,19 +231,13 @@ class Plan:
     def _ablations_of(self, number: int) -> list[Ablation]:
         window = self.windows[number]
         ablations = [Ablation(number, None, 0, 0, window.responses)]
-        for row in range(len(self.rows)):
-            owned = np.flatnonzero(self._owned(window.tokens, row))
-            if owned.size:
-                first = window.tokens[owned[0]]
-                after = tuple(r for r in window.responses if self.prompt.responses[r][0] > first)
-                if after:
-                    ablations.append(Ablation(number, row, int(owned[0]), int(owned.size), after))
+        begins = [self.prompt.responses[response][0] for response in window.responses]
+        owners = self.prompt.memory[window.tokens]
+        for row, memories in enumerate(self.rows):
+            owned = np.flatnonzero(np.isin(owners, memories))
+            if owned.size and (after := window.responses[bisect(begins, window.tokens[owned[0]]) :]):
+                ablations.append(Ablation(number, row, int(owned[0]), int(owned.size), after))
         return ablations
-
-    def _owned(self, tokens: Tokens, row: int) -> NDArray[np.bool_]:
-        """Which of these tokens go when a row's memories are left out."""
-        owned: NDArray[np.bool_] = np.isin(self.prompt.memory[tokens], self.rows[row])
-        return owned
 
 
 def _windows(prompt: Prompt, context_length: int) -> tuple[list[Window], tuple[int, ...]]:

@@ -113,14 +113,35 @@ class Run:
             reuse=self._scorer.reuses_prefix,
         )
 
-    async def recall(self) -> tuple[int, ...]:
-        """Fill in whatever the store knows already; the rows that got a number.
+    def origins(self) -> NDArray[np.uint8]:
+        """What each response's column is computed from: `Plan.origins`, with this scorer."""
+        return self.plan.origins(self._fingerprint)
+
+    async def recall(self, past: ScoreMatrix | None = None) -> tuple[int, ...]:
+        """Fill in whatever the store knows already; the rows that got a number. What a matrix of the `past`
+        has of the same origin is taken from there, which is quicker than to look up each cell."""
+        baselines = [
+            (baseline, repeat, self._wanted(baseline, repeat))
+            for baseline, *_ in self.plan.of_window
+            for repeat in (0, *self._baselines.repeats)
+        ]
+        await self._recall(baselines)
+        taken = np.zeros(self.matrix.shape, np.bool_) if past is None else self.matrix.take_over_scored(past)
+        self.recalled |= taken
+        rows = await self._recall(
+            [
+                (ablation, 0, self._wanted(ablation))
+                for _, *ablations in self.plan.of_window
+                for ablation in ablations
+            ]
+        )
+        return tuple(sorted(rows.union(np.flatnonzero(taken.any(axis=1)).tolist())))
+
+    async def _recall(self, wanted: Sequence[tuple[Ablation, int, Sequence[int]]]) -> set[int]:
+        """Fill in what the store knows of these; the rows that got a number.
 
         A thread hashes and reads; only this one fills in, and lets others work between two handfuls of cells.
         """
-        wanted = [(ablation, 0, self._wanted(ablation)) for ablation in self.plan.ablations]
-        for baseline, *_ in self.plan.of_window:
-            wanted += [(baseline, n, self._wanted(baseline, n)) for n in self._baselines.repeats]
         rows: set[int] = set()
         found = await asyncio.to_thread(self._known, wanted)
         for number, (ablation, repeat, response, logprobs) in enumerate(found):
@@ -132,12 +153,12 @@ class Run:
                 self._fill(ablation, response, logprobs)
                 self.recalled[ablation.row, response] = True
                 rows.add(ablation.row)
-        return tuple(sorted(rows))
+        return rows
 
     def _known(
         self, wanted: Sequence[tuple[Ablation, int, Sequence[int]]]
     ) -> list[tuple[Ablation, int, int, LogProbs]]:
-        """What the store holds of the wanted responses, baselines before what is compared with them."""
+        """What the store holds of the wanted responses."""
         found: list[tuple[Ablation, int, int, LogProbs]] = []
         for ablation, repeat, responses in wanted:
             if responses:

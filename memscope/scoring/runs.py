@@ -203,6 +203,7 @@ def _packed(matrix: ScoreMatrix) -> bytes:
         baseline=matrix.baseline,
         noise=matrix.noise,
         per_token=np.array(matrix.per_token),
+        origins=matrix.origins,
     )
     return buffer.getvalue()
 
@@ -226,6 +227,8 @@ def _unpacked(data: bytes) -> ScoreMatrix:
         matrix.tokens = _array(file["tokens"], np.int64, columns)
         matrix.baseline = _array(file["baseline"], np.float64, columns)
         matrix.noise = _array(file["noise"], np.float64, columns)
+        if "origins" in file:  # which older runs do not tell
+            matrix.origins = _array(file["origins"], np.uint8, matrix.origins.shape)
     scored = states == CellState.SCORED
     if not np.isin(states, _OF_THE_PAST).all() or not all(0 <= row < cells[0] for row in texts.errors):
         raise ValueError("there are no such states or rows")

@@ -4,7 +4,7 @@ import asyncio
 import copy
 import threading
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from memscope.activity import Activities
 from memscope.conversation.model import Conversation
 from memscope.database import FILE
-from memscope.errors import MemscopeError, ModelError
+from memscope.errors import InputError, MemscopeError, ModelError
 from memscope.prompt import Prompt, build_prompt
 from memscope.scorers import open_scorer
 from memscope.scorers.base import LogProbs, Scorer
@@ -171,7 +171,8 @@ class Session:
                 run = await asyncio.to_thread(
                     self._plan, conversation, prompt, rows, keys, scorer, self._store, grows=True
                 )
-                await run.recall()
+                run.matrix.origins = await asyncio.to_thread(run.origins)
+                await run.recall(await asyncio.to_thread(self._past, scorer))
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError):
                 self._stop.set()
@@ -182,6 +183,18 @@ class Session:
         self._known = known
         if conversation is not self.conversation:
             self._begin_matrix()
+
+    def _past(self, scorer: Scorer) -> ScoreMatrix | None:
+        """The matrix that this scorer filled last: of the conversation before it grew, or of a kept run."""
+        if self.run is not None:
+            return self.run.matrix
+        assert self._runs is not None
+        source = self.conversation.source
+        for info in self._runs.of(source.path, source.branch):
+            if (info.scorer, info.model) == (scorer.name, scorer.model):
+                with suppress(InputError):  # damaged, or gone meanwhile: the store knows the cells
+                    return self._runs.matrix(info.id)
+        return None
 
     def adopt(self, conversation: Conversation) -> None:
         """Show the conversation as it has become. What is known of the part that has not changed stays; a

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from memscope.errors import ModelError
@@ -392,3 +392,28 @@ def test_a_prompt_without_responses_has_nothing_to_compute() -> None:
     assert plan.ablations == []
     assert plan.possible().shape == (1, 0)
     assert (plan.cost.tokens_naive, plan.cost.tokens_needed) == (0, 0)
+
+
+@given(prompts(MEMORIES), st.data())
+def test_a_column_has_another_origin_where_any_token_or_its_memory_was_another(
+    prompt: Prompt, data: st.DataObject
+) -> None:
+    assume(len(prompt.ids))
+    scored = [response for response, span in enumerate(prompt.responses) if span.size]
+    before = Plan(prompt, each_alone(MEMORIES), AMPLE).origins("a model")
+    at = data.draw(st.integers(0, len(prompt.ids) - 1))
+    changed = getattr(prompt, field := data.draw(st.sampled_from(["ids", "memory"]))).copy()
+    changed[at] += 1
+    after = Plan(replace(prompt, **{field: changed}), each_alone(MEMORIES + 1), AMPLE).origins("a model")
+    differ = [response for response in scored if (before[response] != after[response]).any()]
+    assert differ == [response for response in scored if prompt.responses[response][-1] >= at]
+
+
+@given(prompts(MEMORIES))
+def test_a_column_has_another_origin_with_another_model_and_none_where_it_is_not_scored(
+    prompt: Prompt,
+) -> None:
+    plan = Plan(prompt, each_alone(MEMORIES), AMPLE)
+    for one, other, span in zip(plan.origins("a"), plan.origins("b"), prompt.responses, strict=True):
+        assert one.any() == other.any() == bool(span.size)
+        assert (one != other).any() == bool(span.size)
