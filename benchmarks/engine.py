@@ -5,7 +5,7 @@ the machine does meets both; the ratio is that of the medians. `products` is the
 the matrix products of the same prefill and nothing else, on as many threads. Processor seconds do not count
 waiting for other programs, but torch's threads are busy while they wait for each other.
 
-    python benchmarks/engine.py [--model FOLDER] [--tokens 2048] [--threads N] [--repetitions 5] [--json]
+    python benchmarks/engine.py [--model FOLDER] [--tokens 2048] [--threads N] [--repetitions 5] [--keep]
 """
 
 import argparse
@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import threadpoolctl
+from results import keep
 
 from memscope.activity import Activities
 from memscope.scorers.base import ScoreRequest
@@ -43,6 +44,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=min(8, os.cpu_count() or 1))
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument("--keep", action="store_true", help="keep the figures in benchmarks/results/")
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.alone:
@@ -50,6 +52,8 @@ def main() -> None:
         return
     # First, because a process starts with the peak memory of the one that began it.
     figures = _in_process_of_its_own(options) | _compare(options)
+    if options.keep:
+        keep(figures)
     if options.json:
         print(json.dumps(figures))
         return
@@ -170,9 +174,9 @@ def _alone(model: str | None, tokens: int) -> dict[str, Any]:
 
     async def score() -> None:
         ids = _random_ids(folder, tokens)
-        for prompt, keep in ((ids, True), (np.delete(ids, np.s_[tokens // 8 : tokens // 4]), False)):
+        for prompt, baseline in ((ids, True), (np.delete(ids, np.s_[tokens // 8 : tokens // 4]), False)):
             spans = (np.arange(len(prompt) // 2, len(prompt)),)
-            async for _ in scorer.score(ScoreRequest(prompt, spans, keep, shared=tokens // 8)):
+            async for _ in scorer.score(ScoreRequest(prompt, spans, baseline, shared=tokens // 8)):
                 pass
 
     asyncio.run(score())

@@ -1,7 +1,7 @@
 """Live: a conversation scored after each turn, with kept branches, with prefix reuse only, and without reuse.
 
     python benchmarks/live.py [--turns 20] [--memories 20] [--layout front|spread] [--scorer embedded]
-                              [--ways kept,prefix,none] [--kv-budget SIZE] [--seed 1] [--json FILE]
+                              [--ways kept,prefix,none] [--kv-budget SIZE] [--seed 1] [--keep]
 
 A turn is a question and an answer of seeded words out of the shipped conversation; the memories stand in
 front of all turns, or one at each turn from the first on. All ways take turns turn by turn on the same model,
@@ -25,6 +25,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+from results import keep, table
 
 from memscope.activity import Activities
 from memscope.conversation.model import Conversation
@@ -153,6 +154,32 @@ async def measure(arguments: argparse.Namespace, folder: Path, temporary: Path) 
     }
 
 
+def tables(figures: dict[str, Any]) -> list[dict[str, Any]]:
+    """The whole talk's cost of each way, and how it grew."""
+    ways, growth = figures["ways"], figures["after_each_turn"]
+    best = next(iter(ways.values()))
+    units = ("tokens", "seconds", "processor")
+    columns = ["way", *(name for unit in units for name in (unit, f"x of {next(iter(ways))}")), "MB kept"]
+    costs = [
+        [way, *(cell for unit in units for cell in (round(one[unit], 1), round(one[unit] / best[unit], 2)))]
+        for way, one in ways.items()
+    ]
+    title = (
+        f"{figures['turns']} turns scored one after another, {figures['memories']} memories "
+        f"({figures['layout']}), {figures['prompt_tokens']:,} tokens at the end, {figures['scorer']}"
+    )
+    note = f"No cell differs by more than {figures['largest_difference_nats']:g} nats from way to way."
+    sizes = [round(one["kept_bytes"] / 1e6) for one in ways.values()]
+    rows = [[*row, size] for row, size in zip(costs, sizes, strict=True)]
+    turns = [
+        [number, *(round(step[way][unit], 1) for way in ways for unit in ("tokens", "seconds"))]
+        for number, step in enumerate(growth, 1)
+        if number % 5 == 0 or number == 1
+    ]
+    heads = ["turns", *(f"{way}, {unit}" for way in ways for unit in ("tokens", "seconds"))]
+    return [table(title, columns, rows, note), table("What they had cost after so many turns", heads, turns)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--turns", type=int, default=20)
@@ -163,13 +190,13 @@ def main() -> None:
     parser.add_argument("--kv-budget", metavar="SIZE")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--model")
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--keep", action="store_true", help="keep the figures in benchmarks/results/")
     arguments = parser.parse_args()
     folder = find_model(arguments.model, Activities())
     with tempfile.TemporaryDirectory() as temporary:
         figures = asyncio.run(measure(arguments, folder, Path(temporary)))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+    if arguments.keep:
+        keep(figures, tables(figures))
     best = figures["ways"][arguments.ways.split(",")[0]]
     print(
         f"{figures['turns']} turns, {figures['memories']} memories ({figures['layout']}), "

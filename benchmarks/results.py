@@ -53,6 +53,11 @@ def _told(argument: str) -> str:
     return Path(argument).name if "/" in argument and Path(argument).is_absolute() else argument
 
 
+def keep(figures: dict[str, Any], tables: Sequence[dict[str, Any]] = ()) -> None:
+    """Write the figures of the benchmark that runs to `results/`, under its own name."""
+    write(FOLDER / f"{Path(sys.argv[0]).stem}.json", figures, tables)
+
+
 def write(path: Path, figures: dict[str, Any], tables: Sequence[dict[str, Any]]) -> None:
     """Write a benchmark's figures, its tables for the README, the machine and the date; replaces the file
     whole."""

@@ -1,6 +1,6 @@
 """What the matrix on the screen costs, by its size: opening, steps, pages, sorting, what comes in.
 
-    python benchmarks/screen.py [--sizes 20x20,300x1000,1000x5000] [--window 120x36] [--json FILE]
+    python benchmarks/screen.py [--sizes 20x20,300x1000,1000x5000] [--window 120x36] [--keep]
 
 Each size runs in a process of its own. `ms` is wall time from the call until the last byte for the terminal
 is made, the median of many; `worst` the longest; `bytes` is what one such step sends to the terminal. `open`
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from results import keep, table
 from terminal_driving import CountingDriver, DrivenApp, summary
 
 from memscope.conversation.model import Conversation, Entry, Memory, Place, Role, Source, Span
@@ -170,12 +171,22 @@ def run(path: Path, number: int, memories: int, responses: int, window: tuple[in
     return {"size": f"{memories}x{responses}", "window": list(window), "peak_mb": peak, "steps": app.results}
 
 
+def drawn(result: dict[str, Any]) -> dict[str, Any]:
+    """The table of one size."""
+    rows = [
+        [name, round(numbers["ms"], 1), round(numbers["worst_ms"], 1), round(numbers["bytes"])]
+        for name, numbers in result["steps"].items()
+    ]
+    title = f"{result['size']} in {'x'.join(map(str, result['window']))}, peak {result['peak_mb']:.0f} MB"
+    return table(title, ["step", "ms, median", "ms, worst", "bytes"], rows)
+
+
 def main() -> None:
     """Print a table, and write JSON; exit with 1 if a limit is exceeded."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--sizes", default="20x20,300x1000,1000x5000")
     parser.add_argument("--window", default="120x36")
-    parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--keep", action="store_true", help="keep the figures in benchmarks/results/")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     window = tuple(map(int, options.window.split("x")))
@@ -202,8 +213,8 @@ def main() -> None:
             print(f"  {name:<20}{spent} {numbers['bytes']:9,.0f} bytes")
             too_much += [name for limit in [LIMITS.get(name)] if limit and numbers["ms"] > limit]
         too_much += ["memory"] if result["peak_mb"] > _MEMORY else []
-    if options.json:
-        Path(options.json).write_text(json.dumps(results, indent=1))
+    if options.keep:
+        keep({"sizes": results}, [drawn(result) for result in results])
     raise SystemExit(bool(too_much))
 
 

@@ -1,6 +1,6 @@
 """What a user feels, measured on a terminal of its own: start-up, first paint, keys while scoring runs.
 
-    python benchmarks/terminal.py [--json]
+    python benchmarks/terminal.py [--presses 100] [--json | --keep]
 
 A key is pressed every 0.15 s while the demo is scored from an empty store; its latency is the time until the
 line that says the cell under the cursor has changed on the terminal.
@@ -23,6 +23,8 @@ import tempfile
 import termios
 import time
 from pathlib import Path
+
+from results import keep
 
 from memscope.scorers.embedded.pull import models_dir
 
@@ -106,6 +108,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--presses", type=int, default=100)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--keep", action="store_true", help="keep the figures in benchmarks/results/")
     arguments = parser.parse_args()
     models = models_dir()
     with tempfile.TemporaryDirectory() as folder:
@@ -113,6 +116,8 @@ def main() -> None:
         os.makedirs(cache)
         (Path(cache) / "models").symlink_to(models)
         figures = measure(cache, arguments.presses)
+    if arguments.keep:
+        keep(figures)
     print(json.dumps(figures) if arguments.json else "\n".join(f"{k:24} {v}" for k, v in figures.items()))
 
 
