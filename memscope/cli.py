@@ -3,10 +3,8 @@
 import asyncio
 import io
 import os
-import shutil
 import sys
 import threading
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from memscope.errors import InputError, MemscopeError, NothingToScoreError
+from memscope.options import branch_option, fresh_option, metric_option, scorer_options, table_width
 from memscope.score_command import Mode, check_mode, mode_options, score_session, take_mode
 from memscope.web.command import Web, is_served, serve, take_web, web_options
 
@@ -23,56 +22,7 @@ if TYPE_CHECKING:
     from memscope.open_session import Opener
     from memscope.scoring.session import Session
 
-METRICS = ("signed", "clamped", "token-clamped")
 INTERRUPTED = 130
-
-_SCORER_OPTIONS = (
-    click.option(
-        "--scorer",
-        "kind",
-        metavar="NAME",
-        help="embedded, transformers, vllm, sglang, echo or score; with --url alone it is found by asking.",
-    ),
-    click.option("--url", help="The address of the server that scores, such as http://localhost:8000."),
-    click.option(
-        "--model",
-        metavar="NAME|FOLDER",
-        help="A model folder or an installed model; a hub name for transformers; a served name with --url.",
-    ),
-    click.option(
-        "--tokenizer",
-        metavar="NAME|FOLDER",
-        help="Where the served model's tokenizer is, if the server does not tokenize.",
-    ),
-    click.option(
-        "--concurrency", type=int, metavar="N", help="Prompts under way at once (default: by asking)."
-    ),
-    click.option("--timeout", type=float, metavar="SECONDS", help="For an answer once warm (default: 120)."),
-    click.option(
-        "--context", type=int, metavar="TOKENS", help="If the server does not tell its context length."
-    ),
-    click.option(
-        "--kv-budget",
-        metavar="SIZE",
-        help="Memory for prompts kept to go on from: 2GB, 0 for none (default: a quarter of what is free).",
-    ),
-)
-_metric = click.option(
-    "--metric",
-    type=click.Choice(METRICS),
-    help="How per-token drops become one divergence (default: signed).",
-)
-_branch = click.option(
-    "--branch", metavar="ID", help="Of a conversation that forks another branch than the live one; `?` lists."
-)
-_fresh = click.option("--fresh", is_flag=True, help="Score everything again, even what is known.")
-
-
-def _scorer_options(command: Callable[..., int]) -> Callable[..., int]:
-    """The options that choose a scorer."""
-    for option in reversed(_SCORER_OPTIONS):
-        command = option(command)
-    return command
 
 
 class _PathOrCommand(click.Group):
@@ -103,9 +53,9 @@ def cli() -> None:
 @click.option("--latest", is_flag=True, help="The newest session of this directory.")
 @click.option("--auto", is_flag=True, help="Score every response that comes while memscope follows the file.")
 @web_options
-@_branch
-@_scorer_options
-@_metric
+@branch_option
+@scorer_options
+@metric_option
 def open_(
     path: str | None, latest: bool, auto: bool, branch: str | None, metric: str | None, **options: Any
 ) -> int:
@@ -128,8 +78,8 @@ def open_(
 
 @cli.command()
 @web_options
-@_scorer_options
-@_metric
+@scorer_options
+@metric_option
 def demo(metric: str | None, **options: Any) -> int:
     """Open the conversation that ships with memscope and score it."""
     from memscope.open_session import open_session, opener_of
@@ -143,10 +93,10 @@ def demo(metric: str | None, **options: Any) -> int:
 @click.argument("path")
 @click.option("--json", "json_path", metavar="FILE|-", help="Write JSON instead of a table.")
 @mode_options
-@_branch
-@_scorer_options
-@_metric
-@_fresh
+@branch_option
+@scorer_options
+@metric_option
+@fresh_option
 def score(
     path: str,
     json_path: str | None,
@@ -171,7 +121,7 @@ def score(
         write_file(Path(json_path), scored.document())
         _wrote(session, json_path)
     elif scored.problem is None:
-        click.echo(scored.table(shutil.get_terminal_size((120, 24)).columns), nl=False)
+        click.echo(scored.table(table_width()), nl=False)
     if scored.problem is not None:
         raise NothingToScoreError(scored.problem)
     return scored.status
@@ -191,8 +141,7 @@ def ledger(as_json: bool) -> int:
     if as_json:
         click.echo(encoded(ledger_document(entries)), nl=False)
     elif entries:
-        width = shutil.get_terminal_size((120, 24)).columns
-        click.echo(ledger_report(entries, datetime.now(UTC), width), nl=False)
+        click.echo(ledger_report(entries, datetime.now(UTC), table_width()), nl=False)
     else:
         click.echo("The ledger is empty; `memscope score PATH --incremental` fills it.", err=True)
     return 0
@@ -203,10 +152,10 @@ def ledger(as_json: bool) -> int:
 @click.option(
     "--to", "target", required=True, metavar="FILE", help="The ending says how: .json, .csv, .npz or .html."
 )
-@_branch
-@_scorer_options
-@_metric
-@_fresh
+@branch_option
+@scorer_options
+@metric_option
+@fresh_option
 def export(path: str, target: str, branch: str | None, metric: str | None, fresh: bool, **scorer: Any) -> int:
     """Write a conversation's matrix to a file, scoring first what is not known yet."""
     from memscope.export import check_export
@@ -226,7 +175,7 @@ def export(path: str, target: str, branch: str | None, metric: str | None, fresh
 @click.option("--memories", "path", metavar="PATH", help="List the memories found in a file instead.")
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
 @click.option("--subagents", is_flag=True, help="In the table, also sessions that are parts of others.")
-@_branch
+@branch_option
 def sessions(path: str | None, as_json: bool, subagents: bool, branch: str | None) -> int:
     """The sessions that agents left on this machine, newest first.
 
@@ -243,8 +192,7 @@ def sessions(path: str | None, as_json: bool, subagents: bool, branch: str | Non
     if as_json:
         click.echo(found.document(), nl=False)
     elif found.rows:
-        width = shutil.get_terminal_size((120, 24)).columns
-        click.echo(found.table(time.time(), width, subagents=subagents), nl=False)
+        click.echo(found.table(time.time(), table_width(), subagents=subagents), nl=False)
     else:
         click.echo(
             "No session was found; `session_folders` in the settings says where else to look.", err=True
@@ -253,7 +201,7 @@ def sessions(path: str | None, as_json: bool, subagents: bool, branch: str | Non
 
 
 @cli.command()
-@_scorer_options
+@scorer_options
 def check(**scorer: Any) -> int:
     """Try a scorer, by default the embedded model, and say what it can do."""
     from memscope.activity import Activities
@@ -326,8 +274,7 @@ def _list_memories(conversation: "Conversation", as_json: bool) -> int:
     for note in conversation.source.notes:
         click.echo(printable(note), err=True)
     if conversation.memories:
-        width = shutil.get_terminal_size((120, 24)).columns
-        click.echo(memories_report(conversation, width), nl=False)
+        click.echo(memories_report(conversation, table_width()), nl=False)
     else:
         click.echo(printable(f"{conversation.source.path} holds no memories. {HOW_TO_MARK}"), err=True)
     return 0

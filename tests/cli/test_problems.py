@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from memscope import cli
+from memscope import options
 from memscope.scoring import session as session_module
 from memscope.scoring.matrix import Metric
 from memscope.settings import ScorerChoice
@@ -98,7 +98,7 @@ class TestSettings:
         assert opened == [None, "from the file", "from the variable", "from the flag"]
 
     def test_the_flag_offers_every_metric(self) -> None:
-        assert list(Metric) == list(cli.METRICS)
+        assert list(Metric) == list(options.METRICS)
 
     def test_a_metric_that_is_unknown_is_told_wherever_it_comes_from(
         self, run: Run, talk: Path, config: Path, monkeypatch: pytest.MonkeyPatch
