@@ -120,6 +120,11 @@ class SessionScreen(MemscopeScreen[Result]):
             self.show_cell(*cell)
             self.bar.wake()
 
+    def activity_bar(self) -> ActivityBar:
+        """What goes on with the session, for the screen to show."""
+        opened, dismisses = self.opened, self.memscope.key("session.dismiss")
+        return ActivityBar(opened.session.activities, lambda: opened.busy, dismisses)
+
     def show_rows(self, memories: frozenset[int], *, order_changed: bool) -> None:
         """Cells of these memories have changed."""
 

@@ -20,7 +20,6 @@ from memscope.tui.past_runs import Compared
 from memscope.tui.safe import one_line
 from memscope.tui.screens.past import PastScreen
 from memscope.tui.theme import Palette
-from memscope.tui.widgets.activity_bar import ActivityBar
 from memscope.tui.widgets.key_bar import KeyBar
 from memscope.tui.widgets.line import Line
 from memscope.tui.widgets.moved_list import MovedList
@@ -73,7 +72,7 @@ class CompareScreen(PastScreen):
         yield Static(id="verdict", markup=False)
         yield Line(id="differing")
         yield from self.compose_heatmap()
-        yield ActivityBar(self.opened.session.activities, lambda: self.opened.work.busy)
+        yield self.activity_bar()
         yield KeyBar()
 
     def compose_main(self) -> ComposeResult:

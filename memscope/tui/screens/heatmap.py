@@ -147,7 +147,7 @@ class HeatmapScreen(SessionScreen[None]):
     def compose_main(self) -> ComposeResult:
         """The heatmap, and what stands beside it."""
         yield Heatmap(self.view, self.palette, id="heatmap")
-        yield CellPanel(self.view, self.palette, id="panel")
+        yield CellPanel(self.view, self.palette, self.memscope.key("cell.open"), id="panel")
 
     def choices(self) -> Iterable[Choice]:
         """Every order, filter, unit and zoom by its name."""

@@ -16,7 +16,6 @@ from memscope.tui.opened import Opened
 from memscope.tui.safe import one_line
 from memscope.tui.screens.past import PastScreen
 from memscope.tui.theme import Palette
-from memscope.tui.widgets.activity_bar import ActivityBar
 from memscope.tui.widgets.key_bar import KeyBar
 from memscope.tui.widgets.line import Line
 from memscope.tui.widgets.past_heatmap import PastHeatmap, PastPanel
@@ -51,7 +50,7 @@ class PastRunScreen(PastScreen):
         yield from self.compose_heatmap()
         yield Line(id="reason")
         yield Line(id="changed")
-        yield ActivityBar(self.opened.session.activities, lambda: self.opened.work.busy)
+        yield self.activity_bar()
         yield KeyBar()
 
     def compose_main(self) -> ComposeResult:

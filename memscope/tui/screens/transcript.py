@@ -19,7 +19,6 @@ from memscope.tui.screens.base import SessionScreen
 from memscope.tui.theme import Palette
 from memscope.tui.transcript.nodes import Kind
 from memscope.tui.transcript.texts import role_of, text_of
-from memscope.tui.widgets.activity_bar import ActivityBar
 from memscope.tui.widgets.key_bar import KeyBar
 from memscope.tui.widgets.line import Line
 from memscope.tui.widgets.transcript_view import TranscriptView
@@ -84,7 +83,7 @@ class TranscriptScreen(SessionScreen[None]):
         yield TranscriptView(self.view, self.palette, id="transcript")
         yield Line(id="sentence")
         yield Input(placeholder="words in keys, texts, thinking and calls", id="find", compact=True)
-        yield ActivityBar(self.opened.session.activities, lambda: self.opened.work.busy)
+        yield self.activity_bar()
         yield KeyBar()
 
     def on_mount(self) -> None:
