@@ -80,12 +80,16 @@ class Host(App[None]):
         if self._bell:
             self.bell()
 
-    def copy(self, what: str, text: str) -> None:
-        """Copy text to the clipboard of the user's terminal, and say what that was."""
-        text = printable(text)
-        cut = f"the first {_CLIPBOARD:,} of " if len(text) > _CLIPBOARD else ""
-        self.copy_to_clipboard(text[:_CLIPBOARD])
-        self.tell("copied", f"Copied {what}: {cut}{len(text):,} characters")
+    def copy(self, what: str, make: Callable[[], str]) -> None:
+        """Copy the text that a thread makes to the clipboard of the terminal, and say what that was."""
+
+        async def copy() -> None:
+            text = await asyncio.to_thread(lambda: printable(make()))
+            cut = f"the first {_CLIPBOARD:,} of " if len(text) > _CLIPBOARD else ""
+            self.copy_to_clipboard(text[:_CLIPBOARD])
+            self.tell("copied", f"Copied {what}: {cut}{len(text):,} characters")
+
+        self.run_worker(copy(), group="copy", exclusive=True, exit_on_error=False)
 
     def ask_for_picture(self) -> None:
         """Ask where to save the screen as SVG."""

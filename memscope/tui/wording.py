@@ -1,5 +1,7 @@
 """Numbers and cell states in words, and texts fit to show. Everything returned is printable."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from memscope.conversation.model import Conversation, Entry
@@ -184,6 +186,12 @@ def _why_impossible(conversation: Conversation, memory: int, response: int) -> s
 def response_text(entry: Entry) -> str:
     """What the agent said and called in a response, without its thinking."""
     return printable(entry.spoken)
+
+
+def memories_text(conversation: Conversation, memories: Sequence[int]) -> str:
+    """What these memories say, a blank line between two."""
+    texts = (conversation.memory_text(conversation.memories[memory]) for memory in memories)
+    return printable("\n\n".join(texts))
 
 
 def response_title(view: MatrixView, response: int) -> str:

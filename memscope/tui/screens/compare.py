@@ -110,9 +110,9 @@ class CompareScreen(PastScreen):
         self.query_one("#only", Static).update(Content("\n".join(filter(None, only))))
         self.bar.say(self.opened.problem)
 
-    def sentence(self, row: int, response: int) -> str:
+    def sentence(self, row: int, response: int, key_width: int) -> str:
         """A cell of both runs in words."""
-        return words.difference_sentence(self._compared.found, row, response, self.key_width)
+        return words.difference_sentence(self._compared.found, row, response, key_width)
 
     def on_row_list_moved(self) -> None:
         """The heatmap's cursor goes with the list's."""

@@ -88,9 +88,9 @@ class PastRunScreen(PastScreen):
         self.line("changed").display = bool(changed)
         self.bar.say(self.opened.problem)
 
-    def sentence(self, row: int, response: int) -> str:
+    def sentence(self, row: int, response: int, key_width: int) -> str:
         """A cell of the run in words."""
-        return words.past_sentence(self.view, self.laid, row, response, self.key_width)
+        return words.past_sentence(self.view, self.laid, row, response, key_width)
 
     def action_next_metric(self) -> None:
         """Show the next metric, here only."""

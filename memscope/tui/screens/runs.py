@@ -17,7 +17,7 @@ from memscope.tui import run_wording as words
 from memscope.tui.opened import Opened
 from memscope.tui.past_runs import PastRuns
 from memscope.tui.safe import one_line
-from memscope.tui.screens.base import SessionScreen
+from memscope.tui.screens.base import Copied, SessionScreen
 from memscope.tui.screens.compare import CompareScreen
 from memscope.tui.screens.past_run import PastRunScreen
 from memscope.tui.theme import Palette
@@ -140,12 +140,13 @@ class RunsScreen(SessionScreen[None]):
         """Whether there is a run under the cursor."""
         return self.is_composed and self._list.item is not None
 
-    def copied(self) -> tuple[str, str] | None:
+    def copied(self) -> Copied | None:
         """All that is known of the run under the cursor."""
         run = self._list.item
         if run is None:
             return None
-        return "the run", "\n".join(filter(None, [words.facts(run, time.time()), words.reason(run)]))
+        said = "\n".join(filter(None, [words.facts(run, time.time()), words.reason(run)]))
+        return "the run", lambda: said
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what works now; no matrix is in sight."""

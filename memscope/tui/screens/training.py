@@ -20,7 +20,7 @@ from memscope.tui.candidates_view import LEAST, CandidateOrder, CandidatesView
 from memscope.tui.commands import Choice
 from memscope.tui.opened import Opened
 from memscope.tui.safe import one_line
-from memscope.tui.screens.base import SessionScreen
+from memscope.tui.screens.base import Copied, SessionScreen
 from memscope.tui.sets import EVERY
 from memscope.tui.theme import Palette
 from memscope.tui.training_wording import candidate_sentence, idle, least, offer
@@ -217,7 +217,7 @@ class TrainingScreen(SessionScreen[None]):
         """Whether there is a response under the cursor."""
         return self.is_composed and self._list.item is not None
 
-    def copied(self) -> tuple[str, str] | None:
+    def copied(self) -> Copied | None:
         """The line that would be written of the response under the cursor."""
         item = self._list.item
         if item is None:
@@ -225,8 +225,8 @@ class TrainingScreen(SessionScreen[None]):
         # Only here, because the first paint does not need it.
         from memscope.training import to_examples
 
-        line = to_examples(self.view.conversation, [item.entry])
-        return f"the example of r{item.response + 1}", line.decode()
+        conversation, entry = self.view.conversation, item.entry
+        return f"the example of r{item.response + 1}", lambda: to_examples(conversation, [entry]).decode()
 
     def action_score(self) -> None:
         """Score what is missing without any memory, once the model is open."""
