@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from memscope.documents import encoded, matrix_document
+from memscope.documents import check_prepared, encoded, matrix_document
 from memscope.errors import InputError
 from memscope.html_report import to_html
-from memscope.scoring.matrix import ScoreMatrix
+from memscope.scoring.matrix import CellState, Metric, ScoreMatrix, number
 from memscope.scoring.session import Session
 from memscope.training import to_examples
+
+Table = Callable[[ScoreMatrix, Metric], bytes]
+"""Writes the numbers of a matrix under a metric."""
 
 
 def to_json(session: Session) -> bytes:
@@ -21,42 +24,52 @@ def to_json(session: Session) -> bytes:
     return encoded(matrix_document(session))
 
 
-def to_csv(session: Session) -> bytes:
+def to_csv(matrix: ScoreMatrix, metric: Metric) -> bytes:
     """A line a cell: memory, response's entry, state, divergence in nats (empty if not scored)."""
-    document = matrix_document(session)
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(["memory", "entry", "state", "divergence"])
-    for memory, values, states in zip(document.memories, document.matrix, document.states, strict=True):
-        for response, value, state in zip(document.responses, values, states, strict=True):
-            writer.writerow([memory.key, response.entry, state, "" if value is None else value])
+    for key, values, states in zip(matrix.keys, matrix.values(metric), _states(matrix), strict=True):
+        for entry, value, state in zip(matrix.responses, map(number, values), states, strict=True):
+            writer.writerow([key, entry, state, "" if value is None else value])
     return text.getvalue().encode()
 
 
-def to_npz(session: Session) -> bytes:
+def to_npz(matrix: ScoreMatrix, metric: Metric) -> bytes:
     """numpy arrays: `matrix` [M, R] in nats (NaN if not scored), `states` [M, R], `keys` [M], `weights` [M],
     `entries` [R], `dependence` [R], `logprobs` [R] in nats, `metric`."""
-    document = matrix_document(session)
-    matrix: ScoreMatrix = session.matrix
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
-        matrix=matrix.values(session.metric),
-        states=np.array(document.states, dtype=np.str_).reshape(matrix.shape),
+        matrix=matrix.values(metric),
+        states=np.array(_states(matrix), dtype=np.str_).reshape(matrix.shape),
         keys=np.array(matrix.keys, dtype=np.str_),
-        weights=matrix.weights(session.metric),
+        weights=matrix.weights(metric),
         entries=np.array(matrix.responses, dtype=np.int64),
-        dependence=matrix.dependence(session.metric),
+        dependence=matrix.dependence(metric),
         logprobs=matrix.baseline,
-        metric=np.array(document.metric),
+        metric=np.array(metric.value),
     )
     return buffer.getvalue()
 
 
+def _states(matrix: ScoreMatrix) -> list[list[str]]:
+    return [[CellState(state).name.lower() for state in row] for row in matrix.states]
+
+
+def _of_session(table: Table) -> Callable[[Session], bytes]:
+    def convert(session: Session) -> bytes:
+        check_prepared(session)
+        return table(session.matrix, session.metric)
+
+    return convert
+
+
+TABLES: dict[str, Table] = {".csv": to_csv, ".npz": to_npz}
+"""What a file's ending makes of a matrix alone."""
 FORMATS: dict[str, Callable[[Session], bytes]] = {
     ".json": to_json,
-    ".csv": to_csv,
-    ".npz": to_npz,
+    **{ending: _of_session(table) for ending, table in TABLES.items()},
     ".html": to_html,
 }
 """What a file's ending makes of a session."""
@@ -107,6 +120,20 @@ def export(session: Session, path: Path) -> None:
     """
     check_export(session, path)
     write_file(path, FORMATS[path.suffix.lower()](session))
+
+
+def export_run(session: Session, matrix: ScoreMatrix, metric: Metric, path: Path) -> None:
+    """Write the matrix of a past run of a session in the format of the path's ending, whole or not at all.
+
+    Raises InputError if that can't be: what other formats say beside the matrix is not kept with a run.
+    """
+    table = TABLES.get(path.suffix.lower())
+    if table is None:
+        raise InputError(
+            f"{path}: of a past run only the numbers are kept; the ending must be one of {', '.join(TABLES)}."
+        )
+    check_target(session, path)
+    write_file(path, table(matrix, metric))
 
 
 def write_file(path: Path, data: bytes) -> None:

@@ -12,9 +12,21 @@ import numpy as np
 import pytest
 import stamina
 
+from memscope.database import FILE
 from memscope.errors import InputError
-from memscope.export import FORMATS, check_target, export, to_csv, to_json, to_npz, write_file
+from memscope.export import (
+    FORMATS,
+    TABLES,
+    check_target,
+    export,
+    export_run,
+    to_csv,
+    to_json,
+    to_npz,
+    write_file,
+)
 from memscope.scoring.matrix import Metric
+from memscope.scoring.runs import Runs
 from memscope.scoring.session import Session
 from tests.scorers_fake import TALK, HashScorer, conversation, failing, prepared, reference, scored
 
@@ -163,7 +175,7 @@ def test_the_metric_decides_the_numbers(tmp_path: Path, metric: Metric) -> None:
 
 
 def test_csv_has_a_line_a_cell_empty_where_not_scored(broken: Session) -> None:
-    lines = list(csv.DictReader(io.StringIO(to_csv(broken).decode())))
+    lines = list(csv.DictReader(io.StringIO(to_csv(broken.matrix, broken.metric).decode())))
     assert [(line["memory"], line["entry"], line["state"]) for line in lines] == [
         *[("home", entry, "failed") for entry in ("3", "6", "9")],
         ("diet", "3", "impossible"),
@@ -174,7 +186,7 @@ def test_csv_has_a_line_a_cell_empty_where_not_scored(broken: Session) -> None:
 
 
 def test_npz_loads_without_pickle_and_has_nan_where_not_scored(broken: Session) -> None:
-    with np.load(io.BytesIO(to_npz(broken)), allow_pickle=False) as arrays:
+    with np.load(io.BytesIO(to_npz(broken.matrix, broken.metric)), allow_pickle=False) as arrays:
         rows, baseline = reference(TALKED)
         assert np.isnan(arrays["matrix"][0]).all()
         assert arrays["matrix"][1, 1:].tolist() == pytest.approx(rows[1][1:])
@@ -208,12 +220,33 @@ def test_keys_and_texts_go_out_as_they_are(tmp_path: Path) -> None:
     key = 'x\x1b[31m[/red],"\n東京'
     session = prepared(conversation((key, "a"), ("user", "b"), ("assistant", "c")), tmp_path)
     assert document(session)["memories"][0]["key"] == key
-    assert next(iter(csv.DictReader(io.StringIO(to_csv(session).decode(), newline=""))))["memory"] == key
+    table = to_csv(session.matrix, session.metric).decode()
+    assert next(csv.DictReader(io.StringIO(table, newline="")))["memory"] == key
 
 
 def test_a_session_that_is_not_prepared_can_not_be_exported(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^There is nothing to export yet"):
         export(Session(TALKED), tmp_path / "matrix.json")
+
+
+class TestOfAPastRun:
+    """Of a past run its numbers are kept, and they are written as those of a session are."""
+
+    @pytest.mark.parametrize("ending", TABLES)
+    def test_it_is_written_as_the_session_was(self, session: Session, tmp_path: Path, ending: str) -> None:
+        runs = Runs(tmp_path / FILE)
+        matrix = runs.matrix(runs.of("talk.jsonl")[0].id)
+        runs.close()
+        export_run(session, matrix, Metric.SIGNED, tmp_path / f"run{ending}")
+        assert (tmp_path / f"run{ending}").read_bytes() == FORMATS[ending](session)
+
+    @pytest.mark.parametrize("ending", [".json", ".html", ""])
+    def test_what_says_more_than_numbers_is_refused(
+        self, session: Session, tmp_path: Path, ending: str
+    ) -> None:
+        with pytest.raises(InputError, match="only the numbers are kept; the ending must be one of"):
+            export_run(session, session.matrix, Metric.SIGNED, tmp_path / f"run{ending}")
+        assert not (tmp_path / f"run{ending}").exists()
 
 
 class TestWriting:

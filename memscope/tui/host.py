@@ -16,13 +16,15 @@ from textual.theme import Theme
 from memscope.errors import InputError
 from memscope.settings import config_path, configured, setting
 from memscope.tui.keymap import read_keymap
-from memscope.tui.keys import Command, all_bindings, clashes, commands_of
+from memscope.tui.keys import Command, all_bindings, clashes, commands_of, keys_in_force
 from memscope.tui.picture import svg
 from memscope.tui.safe import one_line, printable
 from memscope.tui.screens.export import ExportScreen
 from memscope.tui.state import State, state_path
 from memscope.tui.theme import DARK, LIGHT
 
+_NO_KEY = "(no key)"
+"""Named where the user has given all keys to something else."""
 _CLIPBOARD = 100_000
 """Characters that are copied at most: many terminals drop what is longer."""
 _SEEN, _UNSEEN = 6.0, 600.0
@@ -37,6 +39,7 @@ class Host(App[None]):
         super().__init__()
         self.keymap = read_keymap({binding.id or "" for binding in all_bindings()})
         self.set_keymap({id_: ",".join(keys) for id_, keys in self.keymap.items()})
+        self._keys = keys_in_force(self.keymap)
         self._bell = configured("bell")
         if self._bell not in (None, True, False):
             raise InputError(f"{config_path()}: `bell` must be true or false.")
@@ -59,6 +62,10 @@ class Host(App[None]):
         """What can be done on a screen, with the user's keys."""
         return commands_of(screen, self.keymap)
 
+    def key(self, id_: str) -> str:
+        """The key to name in a text, as it is shown, for what has this id."""
+        return self._keys.get(id_, _NO_KEY)
+
     def tell(self, about: str, sentence: str, *, severity: SeverityLevel = "information") -> None:
         """Notify the user, in place of what was last said about the same thing."""
         now = time.monotonic()
@@ -73,12 +80,16 @@ class Host(App[None]):
         if self._bell:
             self.bell()
 
-    def copy(self, what: str, text: str) -> None:
-        """Copy text to the clipboard of the user's terminal, and say what that was."""
-        text = printable(text)
-        cut = f"the first {_CLIPBOARD:,} of " if len(text) > _CLIPBOARD else ""
-        self.copy_to_clipboard(text[:_CLIPBOARD])
-        self.tell("copied", f"Copied {what}: {cut}{len(text):,} characters")
+    def copy(self, what: str, make: Callable[[], str]) -> None:
+        """Copy the text that a thread makes to the clipboard of the terminal, and say what that was."""
+
+        async def copy() -> None:
+            text = await asyncio.to_thread(lambda: printable(make()))
+            cut = f"the first {_CLIPBOARD:,} of " if len(text) > _CLIPBOARD else ""
+            self.copy_to_clipboard(text[:_CLIPBOARD])
+            self.tell("copied", f"Copied {what}: {cut}{len(text):,} characters")
+
+        self.run_worker(copy(), group="copy", exclusive=True, exit_on_error=False)
 
     def ask_for_picture(self) -> None:
         """Ask where to save the screen as SVG."""

@@ -99,20 +99,35 @@ def clashes(screen: Screen[Any], keymap: Keymap) -> Iterator[str]:
 
 def all_bindings() -> list[Binding]:
     """Every binding of every screen and widget that has been imported, by subject, each with all its keys."""
-    classes: list[type[DOMNode]] = []
-    todo: list[type[DOMNode]] = [DOMNode]
-    for each in todo:
-        todo += each.__subclasses__()
-        if each.__module__.startswith("memscope.") and each not in classes:
-            classes.append(each)
     found: dict[str, Binding] = {}
-    for each in sorted(classes, key=lambda one: (one.__module__, one.__name__)):
+    for each in _classes():
         for binding in each.__dict__.get("BINDINGS", ()):
             if isinstance(binding, Binding) and binding.id is not None:
                 found.setdefault(binding.id, binding)
     general = [subject for subject in dict.fromkeys(_SUBJECTS.values()) if subject != _PROMPTS]
     ranks = {subject: place for place, subject in enumerate(general)} | {_PROMPTS: 99}
     return sorted(found.values(), key=lambda one: (ranks.get(subject_of(one), 98), subject_of(one)))
+
+
+def keys_in_force(keymap: Keymap) -> dict[str, str]:
+    """By the ids of bindings the key that does each, as it is shown: the first of the user's or of its own.
+    What lost its keys to others has none."""
+    keys: dict[str, str] = {}
+    for each in _classes():
+        for binding in with_keymap(Binding.make_bindings(each.__dict__.get("BINDINGS", ())), keymap):
+            keys.setdefault(binding.id or "", key_name(binding.key))
+    return keys
+
+
+def _classes() -> list[type[DOMNode]]:
+    """Every screen and widget of memscope that has been imported, in the order of their names."""
+    classes: list[type[DOMNode]] = []
+    todo: list[type[DOMNode]] = [DOMNode]
+    for each in todo:
+        todo += each.__subclasses__()
+        if each.__module__.startswith("memscope.") and each not in classes:
+            classes.append(each)
+    return sorted(classes, key=lambda one: (one.__module__, one.__name__))
 
 
 def _keyed(node: DOMNode, keymap: Keymap) -> dict[str, set[str]]:

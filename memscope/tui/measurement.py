@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from textual.app import App
 from textual.worker import Worker
 
 from memscope.errors import MemscopeError
@@ -14,12 +13,13 @@ from memscope.tui.safe import one_line
 if TYPE_CHECKING:
     from memscope.scoring.fidelity import Fidelity, FidelityPlan
     from memscope.scoring.session import Session
+    from memscope.tui.host import Host
 
 
 class Measurement:
     """Of one session; `plan` and `result` hold for the matrix as it was when they were made."""
 
-    def __init__(self, app: App[Any], session: Session) -> None:
+    def __init__(self, app: Host, session: Session) -> None:
         self._app = app
         self._session = session
         self._work: Worker[None] | None = None
@@ -80,7 +80,7 @@ class Measurement:
         from memscope.scoring.fidelity import measure_fidelity
 
         self.result = await measure_fidelity(self._session, plan)
-        self._session.activities.notify("fidelity is measured: i shows it")
+        self._session.activities.notify(f"fidelity is measured: {self._app.key('matrix.fidelity')} shows it")
 
     def _tell(self) -> None:
         if self._changed is not None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from textual.app import App
 
 from memscope.conversation.follow import Follower
 from memscope.conversation.model import Conversation
@@ -21,6 +20,7 @@ from memscope.wording import counted
 
 if TYPE_CHECKING:
     from memscope.scoring.session import Session
+    from memscope.tui.host import Host
 
 _MISSING = (CellState.PENDING, CellState.RUNNING, CellState.FAILED)
 
@@ -30,7 +30,7 @@ class Opened:
 
     def __init__(
         self,
-        app: App[Any],
+        app: Host,
         session: Session,
         follower: Follower | None,
         *,
@@ -39,6 +39,7 @@ class Opened:
     ) -> None:
         """`follower` has read the session's conversation; None if its file is not followed. With
         `score_at_once` it is scored as soon as the model is open, with `auto` whatever comes later."""
+        self._app = app
         self.session = session
         self.view = MatrixView(session.conversation, session.matrix, session.metric)
         self.work = SessionWorkers(app, session)
@@ -90,7 +91,7 @@ class Opened:
 
     def fail(self, sentence: str) -> None:
         """Say what went wrong; an empty sentence takes that back."""
-        again = " Press r to try again." if sentence and not self.work.ready else ""
+        again = f" Press {self._score_key} to try again." if sentence and not self.work.ready else ""
         self._problem = one_line(sentence) + again
 
     @property
@@ -106,10 +107,10 @@ class Opened:
     def idle(self) -> str:
         """What the activity bar says while nothing goes on."""
         if not self.work.ready:
-            return "r tries again" if self._problem else ""
+            return f"{self._score_key} tries again" if self._problem else ""
         if not self.missing:
             return "all cells scored"
-        cells = f"r scores {counted(self.missing, 'cell')}"
+        cells = f"{self._score_key} scores {counted(self.missing, 'cell')}"
         return f"{cells}: {self.work.tokens_missing:,} tokens" if self.session.is_planned else cells
 
     @property
@@ -218,6 +219,10 @@ class Opened:
     def notify(self, text: str) -> None:
         """Say something in the activity bar for a while."""
         self.session.activities.notify(text)
+
+    @property
+    def _score_key(self) -> str:
+        return self._app.key("session.score")
 
     def _new(self, matrix: ScoreMatrix) -> NDArray[np.bool_]:
         new = np.array(matrix.responses, np.int64) >= self.first_new

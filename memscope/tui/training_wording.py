@@ -8,22 +8,23 @@ from memscope.tui.wording import bound, nats
 from memscope.wording import counted
 
 
-def offer(pending: int, memories: int, tokens: int | None) -> str:
-    """What scoring so many responses without any of so many memories costs; `tokens` is None if unknown."""
+def offer(key: str, pending: int, memories: int, tokens: int | None) -> str:
+    """What scoring so many responses without any of so many memories costs, which `key` does; `tokens` is
+    None if unknown."""
     if not pending:
         return "No response follows a memory within the model's context: there is nothing to train on."
     known = "what that costs is known once the model is open" if tokens is None else f"{tokens:,} tokens"
     which = "the memory" if memories == 1 else f"all {memories:,} memories"
     at_once = "" if memories == 1 else " at once"
-    return f"r leaves {which} out{at_once} and scores {counted(pending, 'response')} again: {known}."
+    return f"{key} leaves {which} out{at_once} and scores {counted(pending, 'response')} again: {known}."
 
 
-def idle(missing: int, tokens: int | None) -> str:
-    """What can be done while nothing is going on."""
+def idle(key: str, missing: int, tokens: int | None) -> str:
+    """What can be done with `key` while nothing is going on."""
     if not missing:
         return "all responses scored without any memory"
     known = "" if tokens is None else f": {tokens:,} tokens"
-    return f"r scores {counted(missing, 'response')} without any memory{known}"
+    return f"{key} scores {counted(missing, 'response')} without any memory{known}"
 
 
 def least(above: float | None) -> str:
@@ -40,7 +41,7 @@ def candidate_sentence(item: Candidate, metric: Metric, *, waits: bool) -> str:
     if item.divergence is None or each is None:
         reasons = {
             CellState.IMPOSSIBLE: "no memory stands before it within the model's context",
-            CellState.PENDING: "waits to be scored" if waits else "not scored yet: press r",
+            CellState.PENDING: "waits to be scored" if waits else "not scored yet",
             CellState.RUNNING: "being scored",
             CellState.FAILED: f"failed: {one_line(item.error or 'no reason given')}",
         }

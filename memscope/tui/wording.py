@@ -1,5 +1,7 @@
 """Numbers and cell states in words, and texts fit to show. Everything returned is printable."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from memscope.conversation.model import Conversation, Entry
@@ -48,7 +50,7 @@ The chosen memory colours the words: underlined (orange) if less probable withou
 
 READ_TRANSCRIPT = """Every entry, in order. Under a response <- names the memories that made it, with the \
 nats by which it is less probable without each; under a memory -> names the responses that it mattered to.
-▸ has more below, ▾ is unfolded. Enter goes to the cell in the matrix.
+▸ has more below, ▾ is unfolded.
 ~  below three times the noise     /  not scored yet     …  being scored     ?  failed"""
 
 READ_TRAINING = """nats: how much less probable a response is with all memories left out at once. What is \
@@ -57,8 +59,8 @@ At the right stands the line that would be written: what was said before, withou
 response. ✓ is chosen.
 ~  below three times the noise     /  not scored yet     …  being scored     ?  failed"""
 
-READ_RUNS = """Every scoring of this session, newest first. Enter opens one as it was. The one marked a is \
-what others are compared with; without a mark it is the one before.
+READ_RUNS = """Every scoring of this session, newest first. The one marked a is what others are compared \
+with; without a mark it is the one before.
 ✓  complete     –  stopped before its end     ✗  with failed cells"""
 
 READ_SESSIONS = """●  changed within the last minute     ✓  scored before     !  can't be read
@@ -167,7 +169,7 @@ def state_sentence(view: MatrixView, row: int, response: int) -> str:
         }
         return f"impossible: {reasons.pop() if len(reasons) == 1 else _LATE}"
     return {
-        CellState.PENDING: "not scored yet: press r",
+        CellState.PENDING: "not scored yet",
         CellState.RUNNING: "being scored",
         CellState.SCORED: "scored",
     }[state]
@@ -184,6 +186,12 @@ def _why_impossible(conversation: Conversation, memory: int, response: int) -> s
 def response_text(entry: Entry) -> str:
     """What the agent said and called in a response, without its thinking."""
     return printable(entry.spoken)
+
+
+def memories_text(conversation: Conversation, memories: Sequence[int]) -> str:
+    """What these memories say, a blank line between two."""
+    texts = (conversation.memory_text(conversation.memories[memory]) for memory in memories)
+    return printable("\n\n".join(texts))
 
 
 def response_title(view: MatrixView, response: int) -> str:

@@ -27,7 +27,7 @@ class BarApp(App[None]):
         self.busy = False
 
     def compose(self) -> ComposeResult:
-        yield ActivityBar(self.activities, lambda: self.busy)
+        yield ActivityBar(self.activities, lambda: self.busy, "d")
 
     @property
     def bar(self) -> ActivityBar:

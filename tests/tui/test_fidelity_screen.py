@@ -16,7 +16,7 @@ async def test_i_says_what_it_costs_and_enter_measures(scorer: HashScorer) -> No
     async with running(session, score_at_once=True) as pilot:
         await press(pilot, "i")
         await until(pilot, lambda: "Fidelity takes" in picture(pilot))
-        await until(pilot, lambda: "Enter measures" in picture(pilot))
+        await until(pilot, lambda: "⏎ measures" in picture(pilot))
         await press(pilot, "enter")
         assert the_app(pilot).opened.measurement.result is not None
         await until(pilot, lambda: "Fidelity in signed nats, by 32 random masks" in picture(pilot))

@@ -1,6 +1,7 @@
 """Copies, pictures and notifications."""
 
 import json
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -200,6 +201,21 @@ async def test_y_on_training_copies_the_example_that_would_be_written(scorer: Ha
         assert len(copied) == 1
         assert json.loads(copied[0])["messages"][-1]["role"] == "assistant"
     session.close()
+
+
+async def test_what_is_copied_is_made_beside_the_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[threading.Thread] = []
+
+    def example(conversation: object, entries: object) -> bytes:
+        threads.append(threading.current_thread())
+        return b"the line"
+
+    async with running(score_now(fake_session())) as pilot:
+        await press(pilot, "4")
+        monkeypatch.setattr("memscope.training.to_examples", example)
+        await press(pilot, "y")
+        assert pilot.app.clipboard == "the line"
+        assert threading.main_thread() not in threads
 
 
 async def test_y_on_runs_copies_all_that_is_known_of_one(scorer: HashScorer) -> None:

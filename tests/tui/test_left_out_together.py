@@ -7,7 +7,8 @@ from memscope.scoring.matrix import CellState, Metric
 from memscope.scoring.session import Session
 from memscope.tui.widgets.heatmap_lines import HEADER
 from tests.scorers_fake import TALK, HashScorer, conversation
-from tests.tui.driving import cursor, heatmap, picture, press, running, the_app
+from tests.tui.driving import cursor, heatmap, picture, press, running, settled, the_app
+from tests.tui.test_commands import choose
 
 pytestmark = pytest.mark.anyio
 
@@ -66,4 +67,34 @@ async def test_w_on_such_a_row_scores_the_set_again(scorer: HashScorer) -> None:
         await press(pilot, "w")
         assert len(scorer.requests) > asked
         assert the_app(pilot).opened.view.row_state(2) is CellState.SCORED
+    session.close()
+
+
+async def test_y_on_such_a_row_copies_its_own_numbers_and_each_of_its_memories(
+    scorer: HashScorer, told: list[str]
+) -> None:
+    session = Session(conversation(*TALK))
+    async with running(session, score_at_once=True) as pilot:
+        await press(pilot, "g", "space", "space", "o", "end", "y")
+        view = the_app(pilot).opened.view
+        copied = pilot.app.clipboard
+        assert copied.startswith(f"home + diet x r3: {view.values[2, 2]:+.2f} nats, 2 left out together")
+        assert copied.endswith(
+            "\n\nNora lives in Bergen.\n\nNora lives near the quay.\n\nNora cannot eat peanuts.\n"
+        )
+        assert "Copied the cell with its response and memories" in told[-1]
+        await press(pilot, "j", "y")
+        assert pilot.app.clipboard.startswith(f"{view.keys[cursor(pilot)[0]]} x r3: ")
+    session.close()
+
+
+async def test_the_palette_copies_the_memories_of_such_a_row(scorer: HashScorer, told: list[str]) -> None:
+    session = Session(conversation(*TALK))
+    async with running(session) as pilot:
+        await press(pilot, "g", "space", "space", "o")
+        await choose(pilot, "copy the memory")
+        await settled(pilot)
+        assert pilot.app.clipboard.startswith("Nora lives in Bergen.")
+        assert pilot.app.clipboard.endswith("Nora cannot eat peanuts.")
+        assert told[-1].startswith("Copied the memory home + diet: ")
     session.close()

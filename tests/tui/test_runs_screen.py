@@ -151,7 +151,7 @@ async def test_enter_opens_a_run_as_it_was_and_nothing_is_scored_there(cache: Pa
         value = past.values(Metric.SIGNED)[1, 2]
         assert said(pilot, "sentence").startswith(f"diet x r3: {value:+.2f} nats, ")
         await shows(pilot, "“Walk home along the quay.”")
-        for action in ("score", "score_again", "export", "follow"):
+        for action in ("score", "score_again", "follow"):
             assert screen.check_action(action, ()) is False
         before = the_app(pilot).opened.view.metric
         await press(pilot, "m")

@@ -85,7 +85,7 @@ class TestBeforeAnythingIsScored:
             drawn = picture(pilot)
             assert "r leaves all 3 memories out at once and scores 4 responses again: 400 tokens." in drawn
             assert "r scores 4 responses without any memory: 400 tokens" in drawn
-            assert "r1 · entry 3: not scored yet: press r" in drawn
+            assert "r1 · entry 3: not scored yet" in drawn
             assert shown(pilot) == [0, 1, 2, 3]
             assert listed(pilot).render_line(1).text.split()[:4] == [">", "r1", "3", "/"]
             assert "+0.00" not in drawn

@@ -15,18 +15,20 @@ from textual.screen import Screen
 from memscope.scoring.matrix import CellState, Metric
 from memscope.tui.commands import Choice
 from memscope.tui.opened import Opened
-from memscope.tui.safe import one_line, printable
+from memscope.tui.safe import one_line
 from memscope.tui.screens.export import ExportScreen, Write
 from memscope.tui.theme import Palette, palette
 from memscope.tui.view import Members
 from memscope.tui.widgets.activity_bar import ActivityBar
 from memscope.tui.widgets.line import Line
-from memscope.tui.wording import cell_sentence, response_text
+from memscope.tui.wording import cell_sentence, memories_text, response_text
 
 if TYPE_CHECKING:
     from memscope.tui.app import MemscopeApp
 
 Result = TypeVar("Result")
+Copied = tuple[str, Callable[[], str]]
+"""What is copied: its name, and what makes its text, in a thread."""
 
 _WIDTHS: list[tuple[int, str]] | None = [(0, "-narrow"), (100, "-wide"), (150, "-very-wide")]
 _HEIGHTS: list[tuple[int, str]] | None = [(0, "-short"), (20, "-tall")]
@@ -120,6 +122,11 @@ class SessionScreen(MemscopeScreen[Result]):
             self.show_cell(*cell)
             self.bar.wake()
 
+    def activity_bar(self) -> ActivityBar:
+        """What goes on with the session, for the screen to show."""
+        opened, dismisses = self.opened, self.memscope.key("session.dismiss")
+        return ActivityBar(opened.session.activities, lambda: opened.busy, dismisses)
+
     def show_rows(self, memories: frozenset[int], *, order_changed: bool) -> None:
         """Cells of these memories have changed."""
 
@@ -152,12 +159,26 @@ class SessionScreen(MemscopeScreen[Result]):
         """Whether there is something to copy; asked often."""
         return all(self.view.matrix.shape)
 
-    def copied(self) -> tuple[str, str] | None:
-        """What `y` copies: its name and its text; None if there is nothing."""
+    @property
+    def cell(self) -> tuple[int, int]:
+        """The row of the view and the response that the user looks at."""
+        return self.opened.cell
+
+    def sentence(self, row: int, response: int, key_width: int) -> str:
+        """A cell in words, the row's name cut to `key_width` cells."""
+        return cell_sentence(self.view, row, response, key_width)
+
+    def copied(self) -> Copied | None:
+        """What `y` copies; None if there is nothing."""
         if not self.can_copy:
             return None
-        parts = self._parts()
-        return "the cell with its response and memory", "\n\n".join(parts.values()) + "\n"
+        said, texts = self.sentence(*self.cell, key_width=1000), self._texts()
+        memory = "memories" if self.view.is_set(self.cell[0]) else "memory"
+
+        def make() -> str:
+            return "\n\n".join(filter(None, [said, *(text() for text in texts.values())])) + "\n"
+
+        return f"the cell with its response and {memory}", make
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what works now is shown and bound."""
@@ -257,19 +278,16 @@ class SessionScreen(MemscopeScreen[Result]):
         self.memscope.show_all()
         self.memscope.keep_settings()
 
-    def _parts(self) -> dict[str, str]:
-        """The session's cell in words, and the texts of its response and its memory."""
-        memory, response = self.opened.cell
-        view = self.opened.view
-        conversation = view.conversation
+    def _texts(self) -> dict[str, Callable[[], str]]:
+        """What makes the texts of the response and the memory that the user looks at."""
+        row, response = self.cell
+        view, conversation = self.view, self.view.conversation
         return {
-            "cell": cell_sentence(view, memory, response, 1000),
-            "response": response_text(conversation.entries[view.matrix.responses[response]]),
-            "memory": printable(conversation.memory_text(conversation.memories[memory])),
+            "response": partial(response_text, conversation.entries[view.matrix.responses[response]]),
+            "memory": partial(memories_text, conversation, view.members(row)),
         }
 
     def _copy_part(self, name: str) -> None:
-        memory, response = self.opened.cell
-        key = one_line(self.opened.view.matrix.keys[memory])
-        what = f"the response r{response + 1}" if name == "response" else f"the memory {key}"
-        self.memscope.copy(what, self._parts()[name])
+        row, response = self.cell
+        which = f"r{response + 1}" if name == "response" else one_line(self.view.keys[row])
+        self.memscope.copy(f"the {name} {which}", self._texts()[name])

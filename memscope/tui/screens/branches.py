@@ -48,7 +48,7 @@ class BranchesScreen(MemscopeScreen[str], ModalScreen[str]):
         """A line a branch, the live one first chosen."""
         with Vertical() as box:
             box.border_title = "Branches"
-            box.border_subtitle = "enter opens · esc closes"
+            box.border_subtitle = f"enter opens · {self.memscope.key('branches.close')} closes"
             yield OptionList(
                 *(
                     Option(

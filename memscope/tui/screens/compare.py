@@ -20,7 +20,6 @@ from memscope.tui.past_runs import Compared
 from memscope.tui.safe import one_line
 from memscope.tui.screens.past import PastScreen
 from memscope.tui.theme import Palette
-from memscope.tui.widgets.activity_bar import ActivityBar
 from memscope.tui.widgets.key_bar import KeyBar
 from memscope.tui.widgets.line import Line
 from memscope.tui.widgets.moved_list import MovedList
@@ -73,7 +72,7 @@ class CompareScreen(PastScreen):
         yield Static(id="verdict", markup=False)
         yield Line(id="differing")
         yield from self.compose_heatmap()
-        yield ActivityBar(self.opened.session.activities, lambda: self.opened.work.busy)
+        yield self.activity_bar()
         yield KeyBar()
 
     def compose_main(self) -> ComposeResult:
@@ -111,9 +110,9 @@ class CompareScreen(PastScreen):
         self.query_one("#only", Static).update(Content("\n".join(filter(None, only))))
         self.bar.say(self.opened.problem)
 
-    def sentence(self, row: int, response: int) -> str:
+    def sentence(self, row: int, response: int, key_width: int) -> str:
         """A cell of both runs in words."""
-        return words.difference_sentence(self._compared.found, row, response, self.key_width)
+        return words.difference_sentence(self._compared.found, row, response, key_width)
 
     def on_row_list_moved(self) -> None:
         """The heatmap's cursor goes with the list's."""

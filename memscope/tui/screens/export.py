@@ -52,13 +52,14 @@ class ExportScreen(ModalScreen[Path]):
         """`hint` says what can be written; `path` is proposed."""
         super().__init__()
         self._title = title
-        self._hint = f"{hint} Enter writes, Esc leaves."
+        self._hint = hint
         self._path = path
         self._write = write
         self._confirmed: Path | None = None
 
     def compose(self) -> ComposeResult:
         """The path and one line under it."""
+        self._hint += f" Enter writes, {cast('MemscopeApp', self.app).key('export.close')} leaves."
         with Vertical() as box:
             box.border_title = self._title
             yield Input(str(self._path), select_on_focus=False)

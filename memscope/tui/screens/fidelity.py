@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -14,6 +14,9 @@ from textual.widgets import Static
 from memscope.report import fidelity_cost, fidelity_lines
 from memscope.tui.opened import Opened
 from memscope.tui.widgets.activity_bar import ActivityBar
+
+if TYPE_CHECKING:
+    from memscope.tui.host import Host
 
 _WHAT = """The matrix leaves out one memory at a time. Fidelity leaves out many: random halves of them, to \
 see whether the sum of the rows predicts what then happens (LDS), the strongest of each response against \
@@ -53,7 +56,7 @@ class FidelityScreen(ModalScreen[None]):
         """A page that scrolls, and what is going on."""
         with VerticalScroll() as page:
             page.border_title = "Fidelity"
-            page.border_subtitle = "esc closes"
+            page.border_subtitle = f"{self._key('close')} closes"
             yield Static(markup=False)
             yield ActivityBar(self._opened.session.activities, lambda: self._opened.busy)
 
@@ -80,7 +83,8 @@ class FidelityScreen(ModalScreen[None]):
             said = "\n".join(fidelity_lines(measurement.result, width))
         elif measurement.plan is not None:
             cost = fidelity_cost(measurement.plan)
-            said = f"{_WHAT}\n\n{cost[0].upper()}{cost[1:]}.\nEnter measures; Esc leaves, and it goes on."
+            keys = f"{self._key('measure')} measures; {self._key('close')} leaves, and it goes on."
+            said = f"{_WHAT}\n\n{cost[0].upper()}{cost[1:]}.\n{keys}"
         else:
             said = f"{_WHAT}\n\nPlanning …"
         self.query_one(Static).update(Content(said))
@@ -101,3 +105,6 @@ class FidelityScreen(ModalScreen[None]):
     def action_stop(self) -> None:
         """Stop measuring."""
         self._opened.measurement.stop()
+
+    def _key(self, does: str) -> str:
+        return cast("Host", self.app).key(f"fidelity.{does}")

@@ -25,7 +25,7 @@ from memscope.tui.widgets.cell_panel import CellPanel
 from memscope.tui.widgets.heatmap import Heatmap
 from memscope.tui.widgets.legend import Legend
 from memscope.tui.widgets.line import Line
-from memscope.tui.wording import READ_CELLS, cell_sentence
+from memscope.tui.wording import READ_CELLS
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -147,7 +147,7 @@ class HeatmapScreen(SessionScreen[None]):
     def compose_main(self) -> ComposeResult:
         """The heatmap, and what stands beside it."""
         yield Heatmap(self.view, self.palette, id="heatmap")
-        yield CellPanel(self.view, self.palette, id="panel")
+        yield CellPanel(self.view, self.palette, self.memscope.key("cell.open"), id="panel")
 
     def choices(self) -> Iterable[Choice]:
         """Every order, filter, unit and zoom by its name."""
@@ -200,7 +200,7 @@ class HeatmapScreen(SessionScreen[None]):
         if message.cell is None:
             self.follow()
         else:
-            self.say(self.sentence(*message.cell))
+            self.say(self.sentence(*message.cell, self.key_width))
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
         """Go to the first that is found."""
@@ -295,6 +295,11 @@ class HeatmapScreen(SessionScreen[None]):
         self.heatmap.move_to(*there)
 
     @property
+    def cell(self) -> tuple[int, int]:
+        """The row and the response under the cursor."""
+        return self.heatmap.memory, self.heatmap.response
+
+    @property
     def heatmap(self) -> Heatmap:
         """The heatmap."""
         return self.query_one(Heatmap)
@@ -305,15 +310,10 @@ class HeatmapScreen(SessionScreen[None]):
 
     def follow(self) -> None:
         """Show what is under the cursor in the panel and in words."""
-        row, response = self.heatmap.memory, self.heatmap.response
         if all(self.view.matrix.shape):
-            self.say(self.sentence(row, response))
+            self.say(self.sentence(*self.cell, self.key_width))
             for panel in self.query(CellPanel):
-                panel.follow(row, response)
-
-    def sentence(self, row: int, response: int) -> str:
-        """A cell in words."""
-        return cell_sentence(self.view, row, response, self.key_width)
+                panel.follow(*self.cell)
 
     @property
     def key_width(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from rich.cells import cell_len
 from textual.app import ComposeResult
@@ -16,6 +16,9 @@ from textual.widgets import Static
 from memscope.tui.keys import Command
 from memscope.tui.safe import printable
 from memscope.tui.widgets.strips import wrap
+
+if TYPE_CHECKING:
+    from memscope.tui.host import Host
 
 _NOT_NOW = "In brackets: not now."
 _WIDTHS: list[tuple[int, str]] | None = [(0, "-narrow"), (110, "-wide")]
@@ -67,7 +70,7 @@ class HelpScreen(ModalScreen[None]):
         meaning = "\n\n".join(filter(None, [self._meaning, *map(printable, self._notes)]))
         with VerticalScroll() as page:
             page.border_title = "Help"
-            page.border_subtitle = "esc closes"
+            page.border_subtitle = f"{cast('Host', self.app).key('help.close')} closes"
             yield Static(id="keys", markup=False)
             if meaning:
                 yield Static(Content(meaning), id="meaning", markup=False)

@@ -19,7 +19,6 @@ from memscope.tui.screens.heatmap import HeatmapScreen
 from memscope.tui.screens.response import ResponseScreen
 from memscope.tui.theme import Palette
 from memscope.tui.view import Members
-from memscope.tui.widgets.activity_bar import ActivityBar
 from memscope.tui.widgets.key_bar import KeyBar
 from memscope.tui.widgets.legend import Legend
 from memscope.tui.widgets.line import Line
@@ -93,7 +92,7 @@ class MatrixScreen(HeatmapScreen):
         yield from self.compose_heatmap()
         yield Line(id="notes")
         yield Static(id="problem", markup=False)
-        yield ActivityBar(self.opened.session.activities, lambda: self.opened.busy)
+        yield self.activity_bar()
         yield KeyBar()
 
     def on_mount(self) -> None:
@@ -125,7 +124,7 @@ class MatrixScreen(HeatmapScreen):
         self.line("follow").display = opened.following is not None
         self.line("follow").set_class(opened.follow_state.startswith("PAUSED"), "-paused")
         notes = opened.session.notes
-        more = f" ({len(notes)} notes: ? shows all)" if len(notes) > 1 else ""
+        more = f" ({len(notes)} notes: {self.memscope.key('app.help')} shows all)" if len(notes) > 1 else ""
         self.line("notes").display = bool(notes)
         self.line("notes").say(one_line(notes[0]) + more if notes else "")
         problem = self.query_one("#problem", Static)

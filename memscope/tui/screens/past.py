@@ -58,7 +58,7 @@ class PastScreen(HeatmapScreen):
             self.memscope.show_cell(*cell)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Nothing is scored or written here."""
+        """Nothing is scored here, and what is compared is not written."""
         return action not in _NOT_HERE and super().check_action(action, parameters)
 
     def action_back(self) -> None:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
 
-from memscope.scoring.matrix import ScoreMatrix
+from memscope.scoring.matrix import CellState, ScoreMatrix
 from memscope.scoring.runs import RunInfo
 from memscope.tui import run_wording as words
 from memscope.tui.opened import Opened
 from memscope.tui.safe import one_line
 from memscope.tui.screens.past import PastScreen
 from memscope.tui.theme import Palette
-from memscope.tui.widgets.activity_bar import ActivityBar
 from memscope.tui.widgets.key_bar import KeyBar
 from memscope.tui.widgets.line import Line
 from memscope.tui.widgets.past_heatmap import PastHeatmap, PastPanel
@@ -51,7 +53,7 @@ class PastRunScreen(PastScreen):
         yield from self.compose_heatmap()
         yield Line(id="reason")
         yield Line(id="changed")
-        yield ActivityBar(self.opened.session.activities, lambda: self.opened.work.busy)
+        yield self.activity_bar()
         yield KeyBar()
 
     def compose_main(self) -> ComposeResult:
@@ -89,9 +91,32 @@ class PastRunScreen(PastScreen):
         self.line("changed").display = bool(changed)
         self.bar.say(self.opened.problem)
 
-    def sentence(self, row: int, response: int) -> str:
+    def sentence(self, row: int, response: int, key_width: int) -> str:
         """A cell of the run in words."""
-        return words.past_sentence(self.view, self.laid, row, response, self.key_width)
+        return words.past_sentence(self.view, self.laid, row, response, key_width)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What has numbers can be written."""
+        if action == "export":
+            return self.view.matrix.count(CellState.SCORED) > 0
+        return super().check_action(action, parameters)
+
+    def action_export(self) -> None:
+        """Ask where to write the run's matrix, under the metric that is shown."""
+        session, matrix, metric = self.opened.session, self.view.matrix, self.view.metric
+
+        def write(path: Path) -> Callable[[], None]:
+            # Only here, because the first paint does not need it.
+            from memscope.export import export_run
+
+            return partial(export_run, session, matrix, metric, path)
+
+        self.ask_where_to_write(
+            "Export the past run",
+            "The ending decides the format: .csv or .npz; .svg draws the screen.",
+            f"{self.file_name or 'matrix'}-{self._run.began.astimezone():%Y-%m-%d-%H%M%S}.csv",
+            write,
+        )
 
     def action_next_metric(self) -> None:
         """Show the next metric, here only."""

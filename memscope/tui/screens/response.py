@@ -14,7 +14,6 @@ from memscope.tui.opened import Opened
 from memscope.tui.safe import cut, one_line, printable
 from memscope.tui.screens.base import SessionScreen
 from memscope.tui.theme import Palette
-from memscope.tui.widgets.activity_bar import ActivityBar
 from memscope.tui.widgets.key_bar import KeyBar
 from memscope.tui.widgets.line import Line
 from memscope.tui.widgets.memory_list import MemoryList
@@ -131,7 +130,7 @@ class ResponseScreen(SessionScreen[None]):
                 yield TokenText(self.palette, id="text")
                 yield Line(id="token")
                 yield MemoryText(self.view, self.palette, id="memory")
-        yield ActivityBar(self.opened.session.activities, lambda: self.opened.busy)
+        yield self.activity_bar()
         yield KeyBar()
 
     def on_mount(self) -> None:

@@ -17,11 +17,10 @@ from memscope.tui import run_wording as words
 from memscope.tui.opened import Opened
 from memscope.tui.past_runs import PastRuns
 from memscope.tui.safe import one_line
-from memscope.tui.screens.base import SessionScreen
+from memscope.tui.screens.base import Copied, SessionScreen
 from memscope.tui.screens.compare import CompareScreen
 from memscope.tui.screens.past_run import PastRunScreen
 from memscope.tui.theme import Palette
-from memscope.tui.widgets.activity_bar import ActivityBar
 from memscope.tui.widgets.key_bar import KeyBar
 from memscope.tui.widgets.line import Line
 from memscope.tui.widgets.run_list import RunList
@@ -94,7 +93,7 @@ class RunsScreen(SessionScreen[None]):
         yield Line(id="said")
         yield Static(id="facts", markup=False)
         yield Static(id="reason", markup=False)
-        yield ActivityBar(self.opened.session.activities, lambda: self.opened.work.busy)
+        yield self.activity_bar()
         yield KeyBar()
 
     def on_mount(self) -> None:
@@ -141,12 +140,13 @@ class RunsScreen(SessionScreen[None]):
         """Whether there is a run under the cursor."""
         return self.is_composed and self._list.item is not None
 
-    def copied(self) -> tuple[str, str] | None:
+    def copied(self) -> Copied | None:
         """All that is known of the run under the cursor."""
         run = self._list.item
         if run is None:
             return None
-        return "the run", "\n".join(filter(None, [words.facts(run, time.time()), words.reason(run)]))
+        said = "\n".join(filter(None, [words.facts(run, time.time()), words.reason(run)]))
+        return "the run", lambda: said
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what works now; no matrix is in sight."""
@@ -259,12 +259,17 @@ class RunsScreen(SessionScreen[None]):
     def _confirmation(self) -> str:
         run = self._list.item
         if run is not None and run.id == self._list.doomed:
-            return f"D again deletes the run of {words.when(run)}; esc keeps it"
+            delete, keep = self.memscope.key("runs.delete"), self.memscope.key("runs.let_go")
+            return f"{delete} again deletes the run of {words.when(run)}; {keep} keeps it"
         marked = next((run for run in self._list.runs if run.id == self._list.marked), None)
-        return "" if marked is None else f"c compares with the run of {words.when(marked)}, marked a"
+        if marked is None:
+            return ""
+        compare = self.memscope.key("runs.compare")
+        return f"{compare} compares with the run of {words.when(marked)}, marked a"
 
     def _emptiness(self) -> str:
         missing = self.opened.missing
         if not missing:
             return words.NO_RUNS
-        return f"{words.NO_RUNS}\n\nr scores {counted(missing, 'cell')} now."
+        key = self.memscope.key("session.score")
+        return f"{words.NO_RUNS}\n\n{key} scores {counted(missing, 'cell')} now."

@@ -42,8 +42,8 @@ _NONE = """No session was found on this machine.
 memscope looks where Claude Code, Codex, Gemini CLI, OpenClaw, pi and Hermes keep their sessions, in the \
 current folder, and in the folders that `session_folders` in config.toml names.
 
-d opens the conversation that ships with memscope, memscope PATH any other file; and five lines of Python \
-make your own agent visible:
+{key} opens the conversation that ships with memscope, memscope PATH any other file; and five lines of \
+Python make your own agent visible:
 
   from memscope import SessionLog
   log = SessionLog("agent.jsonl")
@@ -115,11 +115,13 @@ class SessionsScreen(MemscopeScreen[None]):
         with Horizontal(id="head"):
             yield Line(id="title")
             yield Line("read-only and local", id="local")
-        yield Input(placeholder="/ searches titles and texts", id="search", compact=True)
+        key = self.memscope.key
+        searches = f"{key('sessions.search')} searches titles and texts"
+        yield Input(placeholder=searches, id="search", compact=True)
         with VerticalScroll(id="empty", can_focus=False):
-            yield Static(_NONE, markup=False)
+            yield Static(_NONE.format(key=key("sessions.demo")), markup=False)
         with Horizontal(id="main"):
-            yield SessionList(self._view, self.palette, id="list")
+            yield SessionList(self._view, self.palette, key("sessions.back"), id="list")
             yield SessionPreview(self.palette, id="preview")
         yield Line(id="notes")
         yield ActivityBar(self._browsing.activities, lambda: self._browsing.busy)

@@ -20,12 +20,11 @@ from memscope.tui.candidates_view import LEAST, CandidateOrder, CandidatesView
 from memscope.tui.commands import Choice
 from memscope.tui.opened import Opened
 from memscope.tui.safe import one_line
-from memscope.tui.screens.base import SessionScreen
+from memscope.tui.screens.base import Copied, SessionScreen
 from memscope.tui.sets import EVERY
 from memscope.tui.theme import Palette
 from memscope.tui.training_wording import candidate_sentence, idle, least, offer
 from memscope.tui.view import Members
-from memscope.tui.widgets.activity_bar import ActivityBar
 from memscope.tui.widgets.candidate_list import CandidateList
 from memscope.tui.widgets.example_text import Example, ExampleText
 from memscope.tui.widgets.key_bar import KeyBar
@@ -34,8 +33,8 @@ from memscope.tui.wording import READ_TRAINING, emptiness, response_text
 from memscope.wording import counted
 
 _WHY = """What then becomes far less probable the model says because of its memories; trained on it, it \
-would say so without. e writes such responses as examples, with what was said before them and without the \
-memories."""
+would say so without. {key} writes such responses as examples, with what was said before them and without \
+the memories."""
 _MISSING = (CellState.PENDING, CellState.FAILED)
 
 
@@ -118,14 +117,15 @@ class TrainingScreen(SessionScreen[None]):
             yield Static(id="emptiness", markup=False)
         with Vertical(id="intro"):
             yield Static(id="offer", markup=False)
-            yield Static(_WHY, id="why", markup=False)
+            yield Static(_WHY.format(key=self.memscope.key("training.write")), id="why", markup=False)
         with Container(id="main"):
-            yield CandidateList(self._candidates, self._text_of, self.palette, id="list")
+            more = self.memscope.key("training.least")
+            yield CandidateList(self._candidates, self._text_of, self.palette, more, id="list")
             with Vertical(id="preview"):
                 yield Line(id="example")
                 yield ExampleText(self.palette, id="text")
         yield Line(id="sentence")
-        yield ActivityBar(self.opened.session.activities, lambda: self.opened.busy)
+        yield self.activity_bar()
         yield KeyBar()
 
     def on_mount(self) -> None:
@@ -217,7 +217,7 @@ class TrainingScreen(SessionScreen[None]):
         """Whether there is a response under the cursor."""
         return self.is_composed and self._list.item is not None
 
-    def copied(self) -> tuple[str, str] | None:
+    def copied(self) -> Copied | None:
         """The line that would be written of the response under the cursor."""
         item = self._list.item
         if item is None:
@@ -225,8 +225,8 @@ class TrainingScreen(SessionScreen[None]):
         # Only here, because the first paint does not need it.
         from memscope.training import to_examples
 
-        line = to_examples(self.view.conversation, [item.entry])
-        return f"the example of r{item.response + 1}", line.decode()
+        conversation, entry = self.view.conversation, item.entry
+        return f"the example of r{item.response + 1}", lambda: to_examples(conversation, [entry]).decode()
 
     def action_score(self) -> None:
         """Score what is missing without any memory, once the model is open."""
@@ -301,6 +301,10 @@ class TrainingScreen(SessionScreen[None]):
         return row
 
     @property
+    def _score_key(self) -> str:
+        return self.memscope.key("session.score")
+
+    @property
     def _worth(self) -> str:
         """What `a` chooses."""
         return least(self._candidates.above or 0.0)
@@ -359,14 +363,14 @@ class TrainingScreen(SessionScreen[None]):
         intro.display = waiting and all(self.view.matrix.shape)
         if intro.display:
             cost = self.opened.sets.tokens_missing(EVERY)
-            said = offer(self._count(CellState.PENDING), self.view.matrix.shape[0], cost)
+            said = offer(self._score_key, self._count(CellState.PENDING), self.view.matrix.shape[0], cost)
             self.query_one("#offer", Static).update(Content(said))
 
     def _idle(self) -> str:
         opened = self.opened
         if not opened.work.ready or not self._candidates.all:
             return opened.idle
-        return idle(self._count(*_MISSING), opened.sets.tokens_missing(EVERY))
+        return idle(self._score_key, self._count(*_MISSING), opened.sets.tokens_missing(EVERY))
 
     def _show_sentence(self) -> None:
         item, waits = self._list.item, self.opened.sets.is_scoring(EVERY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -15,11 +16,10 @@ from textual.widgets import Input
 
 from memscope.tui.opened import Opened
 from memscope.tui.safe import one_line
-from memscope.tui.screens.base import SessionScreen
+from memscope.tui.screens.base import Copied, SessionScreen
 from memscope.tui.theme import Palette
 from memscope.tui.transcript.nodes import Kind
 from memscope.tui.transcript.texts import role_of, text_of
-from memscope.tui.widgets.activity_bar import ActivityBar
 from memscope.tui.widgets.key_bar import KeyBar
 from memscope.tui.widgets.line import Line
 from memscope.tui.widgets.transcript_view import TranscriptView
@@ -28,6 +28,7 @@ from memscope.tui.wording import (
     READ_TRANSCRIPT,
     cell_sentence,
     compact,
+    memories_text,
     response_text,
     response_title,
     weight_words,
@@ -84,7 +85,7 @@ class TranscriptScreen(SessionScreen[None]):
         yield TranscriptView(self.view, self.palette, id="transcript")
         yield Line(id="sentence")
         yield Input(placeholder="words in keys, texts, thinking and calls", id="find", compact=True)
-        yield ActivityBar(self.opened.session.activities, lambda: self.opened.work.busy)
+        yield self.activity_bar()
         yield KeyBar()
 
     def on_mount(self) -> None:
@@ -170,7 +171,7 @@ class TranscriptScreen(SessionScreen[None]):
         """Whether there is an entry under the cursor."""
         return bool(self.view.conversation.entries)
 
-    def copied(self) -> tuple[str, str] | None:
+    def copied(self) -> Copied | None:
         """The text under the cursor: of an entry, a thought, a call or a memory; else the line in words."""
         if not self.can_copy:
             return None
@@ -178,12 +179,13 @@ class TranscriptScreen(SessionScreen[None]):
         entry, part = conversation.entries[spot.entry], spot.part
         match part.kind:
             case Kind.ENTRY:
-                return f"entry {spot.entry}", response_text(entry)
+                return f"entry {spot.entry}", partial(response_text, entry)
             case Kind.THINKING | Kind.CALL:
-                return f"part of entry {spot.entry}", text_of(entry, part)
+                return f"part of entry {spot.entry}", partial(text_of, entry, part)
             case Kind.MEMORY:
-                return "the memory", conversation.memory_text(conversation.memories[part.number])
-        return "the line", self._said_of_line()
+                return "the memory", partial(memories_text, conversation, (part.number,))
+        said = self._said_of_line()
+        return "the line", lambda: said
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what works now is shown and bound."""

@@ -41,13 +41,16 @@ class ActivityBar(Widget):
         self,
         activities: Activities,
         busy: Callable[[], bool],
+        dismisses: str = "",
         *,
         id: str | None = None,  # noqa: A002
     ) -> None:
-        """`busy` says whether work may be going on that has no activity yet, which keeps the bar awake."""
+        """`busy` says whether work may be going on that has no activity yet, which keeps the bar awake;
+        `dismisses` is the key that lets go of failures, if one does here."""
         super().__init__(id=id)
         self._activities = activities
         self._busy = busy
+        self._hint = f"  {dismisses} dismisses" if dismisses else ""
         self._snapshot: tuple[ActivitySnapshot, ...] = ()
         self._idle = ""
         self._frame = 0
@@ -117,6 +120,6 @@ class ActivityBar(Widget):
     def _drawn(self, activity: ActivitySnapshot, room: int) -> Content:
         spinner = _SPINNER[self._frame % len(_SPINNER)], "$primary"
         mark, colour = _MARKS.get(activity.state, spinner)
-        hint = "  d dismisses" if activity.state is ActivityState.FAILED else ""
+        hint = self._hint if activity.state is ActivityState.FAILED else ""
         text = cut(activity_line(activity), max(_LEAST, room - len(hint) - 2))
         return Content.assemble((mark, colour), " ", text, (hint, "dim"))

@@ -38,13 +38,16 @@ class CandidateList(RowList[Candidate]):
         view: CandidatesView,
         text_of: Callable[[int], str],
         palette: Palette,
+        more: str,
         *,
         id: str | None = None,  # noqa: A002
     ) -> None:
-        """`text_of` tells what was said in a response, given by its entry's index."""
+        """`text_of` tells what was said in a response, given by its entry's index; `more` is the key that
+        changes the filter."""
         super().__init__(palette, id=id)
         self._view = view
         self._text_of = text_of
+        self._more = more
 
     @property
     def items(self) -> Sequence[Candidate]:
@@ -54,7 +57,7 @@ class CandidateList(RowList[Candidate]):
     @property
     def emptiness(self) -> str:
         """What to say where no candidate passes the filter."""
-        return "no response has so much; l shows more"
+        return f"no response has so much; {self._more} shows more"
 
     def identity(self, item: Candidate) -> int:
         """The response's index."""

@@ -33,11 +33,14 @@ class CellPanel(StripView):
         self,
         view: MatrixView,
         palette: Palette,
+        opens: str = "",
         *,
         id: str | None = None,  # noqa: A002
     ) -> None:
+        """`opens` is the key that shows all memories of the response, if one does."""
         super().__init__(id=id)
         self._view = view
+        self._opens = f": press {opens}" if opens else ""
         self.palette = palette
         self._cell = (0, 0)
         self._stale = False
@@ -97,7 +100,7 @@ class CellPanel(StripView):
             for each in (shown[: most - 1] if more > 0 else shown)
         ]
         if more > 0:
-            strips.append(self._line(f"    and {more + 1} more: press enter", width))
+            strips.append(self._line(f"    and {more + 1} more{self._opens}", width))
         return strips
 
     def _memory(self, width: int, most: int) -> list[Strip]:

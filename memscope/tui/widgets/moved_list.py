@@ -19,7 +19,7 @@ _MOST = 100
 class MovedList(RowList[Moved]):
     """A cell a line."""
 
-    HELP = "The cells that moved most; Enter goes to one in the heatmap."
+    HELP = "The cells that moved most."
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "To the cell", id="moved.open", tooltip="Go to the cell in the heatmap"),
     ]

@@ -17,7 +17,7 @@ _GONE = "no longer in the conversation"
 class PastHeatmap(Heatmap):
     """Of the past totals are kept and no words: Enter leads to the present cell, which may have them."""
 
-    HELP = "The matrix of a run that has ended; Enter goes to the same cell of the matrix as it is now."
+    HELP = "The matrix of a run that has ended."
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
             "enter",

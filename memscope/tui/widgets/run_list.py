@@ -16,7 +16,7 @@ from memscope.tui.widgets.run_lines import run_header, run_line
 class RunList(RowList[RunInfo]):
     """Runs of one session."""
 
-    HELP = "Every scoring of this session; Enter opens one as it was."
+    HELP = "Every scoring of this session."
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "Open", id="run.open", tooltip="Open the run as it was"),
         Binding(

@@ -22,11 +22,20 @@ _MORE = (("resp", 6, 60), ("strongest memory", 24, 118))
 class SessionList(RowList[Row]):
     """Draws a `SessionsView`."""
 
-    HELP = "Every session that was found on this machine; Enter opens one."
+    HELP = "Every session that was found on this machine."
 
-    def __init__(self, view: SessionsView, palette: Palette, *, id: str | None = None) -> None:  # noqa: A002
+    def __init__(
+        self,
+        view: SessionsView,
+        palette: Palette,
+        back: str,
+        *,
+        id: str | None = None,  # noqa: A002
+    ) -> None:
+        """`back` is the key that ends a search."""
         super().__init__(palette, id=id)
         self._view = view
+        self._back = back
         self.now = 0.0
         """The time of which ages are told, in seconds since 1970."""
 
@@ -38,7 +47,7 @@ class SessionList(RowList[Row]):
     @property
     def emptiness(self) -> str:
         """What to say where no session passes the search."""
-        return "no session holds this; esc shows all again" if self._view.query else ""
+        return f"no session holds this; {self._back} shows all again" if self._view.query else ""
 
     def identity(self, item: Row) -> Identity:
         """The file, and the session in it."""
