@@ -112,6 +112,17 @@ async def test_failures_and_what_runs_come_before_what_has_ended() -> None:
             assert app.says.endswith(" second   ✓ first (complete)")
 
 
+async def test_of_what_has_ended_the_last_comes_first() -> None:
+    app, _ = bar_app()
+    async with app.run_test(size=(100, 3)):
+        for name in ("first", "second"):
+            with app.activities.track(name):
+                pass
+        app.activities.notify("fidelity is measured")
+        app.bar.poll()
+        assert app.says == "· fidelity is measured   ✓ second (complete)   ✓ first (complete)"
+
+
 async def test_what_to_do_is_said_only_while_nothing_runs() -> None:
     app, _ = bar_app()
     async with app.run_test(size=(100, 3)):

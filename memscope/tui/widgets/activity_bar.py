@@ -106,9 +106,11 @@ class ActivityBar(Widget):
         self.wake()
 
     def render(self) -> Content:
-        """What to do while nothing runs; failures and what runs; what has ended."""
+        """What to do while nothing runs; failures and what runs; what has ended, the last first."""
         line = Content()
-        for activity in sorted(self._snapshot, key=lambda each: each.state not in _FIRST):
+        first = [activity for activity in self._snapshot if activity.state in _FIRST]
+        ended = [activity for activity in reversed(self._snapshot) if activity.state not in _FIRST]
+        for activity in first + ended:
             room = self.size.width - line.cell_length - len(_GAP)
             if room < _LEAST:
                 break
