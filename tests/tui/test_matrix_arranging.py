@@ -8,7 +8,7 @@ from memscope.scoring.matrix import CellState
 from memscope.tui.arrangement import ColumnOrder, Normalisation, RowFilter, Zoom
 from memscope.tui.view import MatrixView
 from memscope.tui.widgets.heatmap_lines import HEADER
-from tests.tui.driving import cursor, heatmap, picture, press, running, strike, the_app, until
+from tests.tui.driving import cursor, heatmap, picture, press, running, settled, strike, the_app, until
 from tests.tui.fake import FakeSession, conversation, fake_session, score_now
 
 pytestmark = pytest.mark.anyio
@@ -88,6 +88,21 @@ async def test_z_goes_from_an_overview_to_numbers_and_keeps_the_cursor_in_sight(
             assert "r300" in heatmap(pilot).render_line(0).text
         await press(pilot, "Z")
         assert view.zoom is Zoom.OVERVIEW
+
+
+async def test_z_to_numbers_keeps_the_cursor_in_sight_where_everything_fitted_before() -> None:
+    async with running(scored(6, 20)) as pilot:
+        await press(pilot, "end", "z")
+        assert "r20" in heatmap(pilot).render_line(0).text
+
+
+async def test_a_terminal_that_shrinks_keeps_the_cursor_in_sight_where_everything_fitted_before() -> None:
+    async with running(scored(14, 20)) as pilot:
+        await press(pilot, "end", "G")
+        await pilot.resize_terminal(60, 14)
+        await settled(pilot)
+        assert "r20" in heatmap(pilot).render_line(0).text
+        assert any(line.startswith(">") for line in lines(pilot, last=heatmap(pilot).size.height))
 
 
 async def test_in_an_overview_a_step_goes_to_the_largest_number_of_the_next_cell() -> None:
