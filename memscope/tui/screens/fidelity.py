@@ -80,7 +80,8 @@ class FidelityScreen(ModalScreen[None]):
             said = "\n".join(fidelity_lines(measurement.result, width))
         elif measurement.plan is not None:
             cost = fidelity_cost(measurement.plan)
-            said = f"{_WHAT}\n\n{cost[0].upper()}{cost[1:]}.\nEnter measures; Esc leaves, and it goes on."
+            keys = "x stops" if measurement.running else "Enter measures"
+            said = f"{_WHAT}\n\n{cost[0].upper()}{cost[1:]}.\n{keys}; Esc leaves, and it goes on."
         else:
             said = f"{_WHAT}\n\nPlanning …"
         self.query_one(Static).update(Content(said))
