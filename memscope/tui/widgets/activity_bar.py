@@ -105,7 +105,7 @@ class ActivityBar(Widget):
     def render(self) -> Content:
         """What to do while nothing runs; failures and what runs; what has ended."""
         line = Content()
-        for activity in sorted(self._snapshot, key=lambda each: each.state not in _FIRST):
+        for activity in sorted(self._shown, key=lambda each: each.state not in _FIRST):
             room = self.size.width - line.cell_length - len(_GAP)
             if room < _LEAST:
                 break
@@ -113,6 +113,14 @@ class ActivityBar(Widget):
         if not any(each.state is ActivityState.RUNNING for each in self._snapshot):
             line = Content(self._idle + (_GAP if self._idle and line.cell_length else "")) + line
         return line
+
+    @property
+    def _shown(self) -> list[ActivitySnapshot]:
+        """Of what has ended in the same way and would read the same only the last."""
+        last = {(each.title, each.state): each.id for each in self._snapshot}
+        return [
+            each for each in self._snapshot if each.state in _FIRST or each.id == last[each.title, each.state]
+        ]
 
     def _drawn(self, activity: ActivitySnapshot, room: int) -> Content:
         spinner = _SPINNER[self._frame % len(_SPINNER)], "$primary"
