@@ -99,8 +99,10 @@ class CompareScreen(PastScreen):
     def show_state(self) -> None:
         """Say which runs these are, and how they differ in all."""
         found, a, b = self._compared.found, self._compared.a, self._compared.b
-        said = f"  b - a · {self.which_rows()}{self._compared.metric} · {one_line(b.title)}"
-        self.line("title").say(Content.assemble(("two runs", "bold $warning"), said))
+        parts = ["b - a", self.which_rows(), self._compared.metric, one_line(b.title)]
+        self.line("title").say(
+            Content.assemble(("two runs", "bold $warning"), "  ", " · ".join(filter(None, parts)))
+        )
         for name, run in (("a", a), ("b", b)):
             self.line(name).say(Content.assemble((name, "bold $primary"), f"  {self._described(run)}"))
         self.query_one("#verdict", Static).update(Content(words.verdict(found)))
