@@ -8,6 +8,7 @@ from memscope.scoring.matrix import CellState
 from memscope.tui.arrangement import ColumnOrder, Normalisation, RowFilter, Zoom
 from memscope.tui.view import MatrixView
 from memscope.tui.widgets.heatmap_lines import HEADER
+from memscope.tui.widgets.legend import Legend
 from tests.tui.driving import cursor, heatmap, picture, press, running, settled, strike, the_app, until
 from tests.tui.fake import FakeSession, conversation, fake_session, score_now
 
@@ -114,6 +115,15 @@ async def test_in_an_overview_a_step_goes_to_the_largest_number_of_the_next_cell
         pool = heatmap(pilot)._lines.pool(width)
         assert pool <= response < 2 * pool
         assert abs(view.values[memory, response]) == np.nanmax(np.abs(view.values[memory, pool : 2 * pool]))
+
+
+async def test_beside_the_sentence_the_legend_has_room_for_all_it_says_in_every_unit() -> None:
+    async with running(scored(), size=(170, 36)) as pilot:
+        for _ in Normalisation:
+            legend = pilot.app.screen.query_one(Legend)
+            assert legend.region.y == pilot.app.screen.query_one("#sentence").region.y
+            assert legend.render_line(0).text.rstrip().endswith("? failed")
+            await press(pilot, "u")
 
 
 async def test_u_changes_the_unit_of_cells_legend_and_sentence() -> None:

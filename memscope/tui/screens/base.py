@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-_WIDTHS: list[tuple[int, str]] | None = [(0, "-narrow"), (100, "-wide"), (150, "-very-wide")]
+_WIDTHS: list[tuple[int, str]] | None = [(0, "-narrow"), (100, "-wide"), (170, "-very-wide")]
 _HEIGHTS: list[tuple[int, str]] | None = [(0, "-short"), (20, "-tall")]
 
 

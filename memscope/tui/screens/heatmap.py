@@ -44,7 +44,7 @@ class HeatmapScreen(SessionScreen[None]):
     HeatmapScreen.-very-wide {
         #status { height: 1; layout: horizontal; }
         #sentence { width: 1fr; }
-        #legend { width: 76; }
+        #legend { width: 92; }
     }
     HeatmapScreen.-narrow {
         #panel { display: none; }
