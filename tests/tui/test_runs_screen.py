@@ -236,6 +236,15 @@ async def test_c_compares_with_the_run_before(cache: Path) -> None:
         assert pilot.app.screen.check_action("compare", ()) is False
 
 
+async def test_the_help_of_a_difference_says_what_its_cells_mean(cache: Path) -> None:
+    await keep(cache, HashScorer(), *TALK)
+    await keep(cache, OTHER(), *TALK)
+    async with the_runs() as pilot:
+        await press(pilot, "c", "question_mark")
+        assert "larger in b" in picture(pilot)
+        assert "left out" not in picture(pilot)
+
+
 async def test_space_marks_another_run_to_compare_with(cache: Path) -> None:
     third = HashScorer(model="third", fingerprint="hash 3", noise_floor=100.0)
     for scorer in (HashScorer(), OTHER(), third):

@@ -25,6 +25,7 @@ from memscope.tui.widgets.key_bar import KeyBar
 from memscope.tui.widgets.line import Line
 from memscope.tui.widgets.moved_list import MovedList
 from memscope.tui.widgets.past_heatmap import PastHeatmap
+from memscope.tui.wording import READ_DIFFERENCES
 
 
 class CompareScreen(PastScreen):
@@ -48,6 +49,7 @@ class CompareScreen(PastScreen):
         #heatmap { display: none; }
     }
     """
+    HELP_TEXT: ClassVar[str] = READ_DIFFERENCES
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
             "tab",
