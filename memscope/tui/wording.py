@@ -42,6 +42,13 @@ Blank: the memory enters after the response, so nothing can be said.
 The range stays until you score again or change metric or unit; beyond it a cell is drawn as strongest.
 Weight of a memory: the sum of its row. Dependence of a response: the sum of its column."""
 
+READ_DIFFERENCES = """A cell says by how many nats its divergence is larger in run b than in run a.
+Positive (orange, ░▒▓█ or +): larger in b. Negative (purple, ╌─═≡ or -): smaller in b.
+·  under 0.01 nats, or under 1/64 of the range
+~  below three times the noise of either run: may be nothing but noise
+/  scored in one run only, or in neither
+The sentence below has both numbers. The list ranks the cells by how far they moved."""
+
 READ_WORDS = """The text is what the agent said; the list ranks the memories that stand before it by their \
 divergence, in nats.
 The chosen memory colours the words: underlined (orange) if less probable without it, struck through \

@@ -79,6 +79,17 @@ async def test_what_is_complete_lingers_and_then_it_sleeps() -> None:
         assert not app.bar.awake
 
 
+async def test_what_ended_several_times_is_told_once() -> None:
+    app, _ = bar_app()
+    async with app.run_test(size=(100, 3)):
+        for _ in "word":
+            with app.activities.track("searching in texts"):
+                pass
+        app.activities.notify("wrote a.csv")
+        app.activities.notify("wrote a.csv")
+        assert app.says == "· wrote a.csv   ✓ searching in texts (complete)"
+
+
 async def test_a_failure_stays_says_its_reason_and_the_key_that_dismisses_it() -> None:
     app, clock = bar_app()
     async with app.run_test(size=(100, 3)):

@@ -47,8 +47,10 @@ async def test_x_stops_measuring_and_what_was_planned_can_be_measured_again(scor
     session = Session(conversation(*TALK))
     async with running(session, score_at_once=True) as pilot:
         await press(pilot, "i")
-        await strike(pilot, "enter", "x")
-        await until(pilot, lambda: not the_app(pilot).opened.measurement.running)
+        await strike(pilot, "enter")
+        await until(pilot, lambda: "x stops; esc leaves" in picture(pilot))
+        await strike(pilot, "x")
+        await until(pilot, lambda: "⏎ measures; esc leaves" in picture(pilot))
         await press(pilot, "enter")
         assert isinstance(pilot.app.screen, FidelityScreen)
         assert the_app(pilot).opened.measurement.result is not None

@@ -8,7 +8,8 @@ from memscope.scoring.matrix import CellState
 from memscope.tui.arrangement import ColumnOrder, Normalisation, RowFilter, Zoom
 from memscope.tui.view import MatrixView
 from memscope.tui.widgets.heatmap_lines import HEADER
-from tests.tui.driving import cursor, heatmap, picture, press, running, strike, the_app, until
+from memscope.tui.widgets.legend import Legend
+from tests.tui.driving import cursor, heatmap, picture, press, running, settled, strike, the_app, until
 from tests.tui.fake import FakeSession, conversation, fake_session, score_now
 
 pytestmark = pytest.mark.anyio
@@ -90,6 +91,21 @@ async def test_z_goes_from_an_overview_to_numbers_and_keeps_the_cursor_in_sight(
         assert view.zoom is Zoom.OVERVIEW
 
 
+async def test_z_to_numbers_keeps_the_cursor_in_sight_where_everything_fitted_before() -> None:
+    async with running(scored(6, 20)) as pilot:
+        await press(pilot, "end", "z")
+        assert "r20" in heatmap(pilot).render_line(0).text
+
+
+async def test_a_terminal_that_shrinks_keeps_the_cursor_in_sight_where_everything_fitted_before() -> None:
+    async with running(scored(14, 20)) as pilot:
+        await press(pilot, "end", "G")
+        await pilot.resize_terminal(60, 14)
+        await settled(pilot)
+        assert "r20" in heatmap(pilot).render_line(0).text
+        assert any(line.startswith(">") for line in lines(pilot, last=heatmap(pilot).size.height))
+
+
 async def test_in_an_overview_a_step_goes_to_the_largest_number_of_the_next_cell() -> None:
     async with running(scored(6, 300)) as pilot:
         view = the_app(pilot).opened.view
@@ -99,6 +115,15 @@ async def test_in_an_overview_a_step_goes_to_the_largest_number_of_the_next_cell
         pool = heatmap(pilot)._lines.pool(width)
         assert pool <= response < 2 * pool
         assert abs(view.values[memory, response]) == np.nanmax(np.abs(view.values[memory, pool : 2 * pool]))
+
+
+async def test_beside_the_sentence_the_legend_has_room_for_all_it_says_in_every_unit() -> None:
+    async with running(scored(), size=(170, 36)) as pilot:
+        for _ in Normalisation:
+            legend = pilot.app.screen.query_one(Legend)
+            assert legend.region.y == pilot.app.screen.query_one("#sentence").region.y
+            assert legend.render_line(0).text.rstrip().endswith("? failed")
+            await press(pilot, "u")
 
 
 async def test_u_changes_the_unit_of_cells_legend_and_sentence() -> None:

@@ -316,6 +316,17 @@ async def test_e_asks_for_a_path_and_replaces_a_file_only_when_told_twice(
         assert "wrote my-trip-plan.json" in picture(pilot)
 
 
+async def test_export_to_a_folder_asks_for_a_file_in_it_and_offers_to_replace_nothing() -> None:
+    async with running(score_now(fake_session())) as pilot:
+        for folder in (".", "..", ""):
+            await press(pilot, "e")
+            pilot.app.screen.query_one(Input).value = folder
+            await press(pilot, "enter")
+            assert "is a folder: name a file in it." in picture(pilot)
+            assert "replaces" not in picture(pilot)
+            await press(pilot, "escape")
+
+
 async def test_an_export_that_cannot_be_says_why_and_asks_again() -> None:
     session = score_now(fake_session(conversation(4, 6)))
     async with running(session) as pilot:

@@ -162,6 +162,16 @@ async def test_enter_opens_a_run_as_it_was_and_nothing_is_scored_there(cache: Pa
         assert isinstance(pilot.app.screen, RunsScreen)
 
 
+async def test_a_filter_says_how_many_memories_it_shows_of_a_run_and_of_a_difference(cache: Path) -> None:
+    await keep(cache, HashScorer(), *TALK)
+    await keep(cache, OTHER(), *TALK)
+    async with the_runs() as pilot:
+        await press(pilot, "enter", "F")
+        assert " · above noise: 2 of 2 memories · 5 of 5 cells" in said(pilot, "title")
+        await press(pilot, "escape", "c", "F")
+        assert "  b - a · above noise: 0 of 2 memories · signed" in said(pilot, "title")
+
+
 async def test_the_cursor_begins_on_the_present_cell_and_enter_leads_back_to_the_present(cache: Path) -> None:
     await keep(cache, OTHER(), *TALK)
     async with the_runs() as pilot:
@@ -224,6 +234,15 @@ async def test_c_compares_with_the_run_before(cache: Path) -> None:
         assert "no cell moved" in drawn
         await press(pilot, "q", "j")
         assert pilot.app.screen.check_action("compare", ()) is False
+
+
+async def test_the_help_of_a_difference_says_what_its_cells_mean(cache: Path) -> None:
+    await keep(cache, HashScorer(), *TALK)
+    await keep(cache, OTHER(), *TALK)
+    async with the_runs() as pilot:
+        await press(pilot, "c", "question_mark")
+        assert "larger in b" in picture(pilot)
+        assert "left out" not in picture(pilot)
 
 
 async def test_space_marks_another_run_to_compare_with(cache: Path) -> None:

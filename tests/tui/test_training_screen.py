@@ -140,6 +140,18 @@ class TestBeforeAnythingIsScored:
             assert said in picture(pilot)
         session.close()
 
+    async def test_without_memories_nothing_is_chosen_or_copied_from_a_list_that_is_not_there(
+        self, scorer: HashScorer, told: list[str]
+    ) -> None:
+        session = Session(conversation(("user", "Hi"), ("assistant", "Hello")))
+        async with running(session) as pilot:
+            await press(pilot, "4", "space", "y", "e")
+            assert chosen(pilot) == ""
+            assert told == []
+            assert isinstance(pilot.app.screen, TrainingScreen)
+            assert "Choose" not in picture(pilot)
+        session.close()
+
 
 class TestScoring:
     """r scores every response without any memory; states are shown as they are."""

@@ -389,6 +389,16 @@ async def test_another_width_wraps_texts_anew_around_the_cursor() -> None:
         assert all(len(line) <= shown(pilot).size.width - 1 for line in lines(pilot))
 
 
+async def test_a_terminal_that_shrinks_keeps_the_cursor_in_sight() -> None:
+    async with running(scored(), size=(120, 36)) as pilot:
+        await strike(pilot, "3", "G")
+        spot = shown(pilot).spot
+        await pilot.resize_terminal(60, 14)
+        await drawn_through(pilot)
+        assert shown(pilot).spot == spot
+        assert here(pilot) in lines(pilot)
+
+
 async def test_nothing_said_yet_says_so() -> None:
     session = fake_session(Conversation((), (), Source("", "native", "")))
     async with running(session) as pilot:

@@ -30,7 +30,7 @@ Result = TypeVar("Result")
 Copied = tuple[str, Callable[[], str]]
 """What is copied: its name, and what makes its text, in a thread."""
 
-_WIDTHS: list[tuple[int, str]] | None = [(0, "-narrow"), (100, "-wide"), (150, "-very-wide")]
+_WIDTHS: list[tuple[int, str]] | None = [(0, "-narrow"), (100, "-wide"), (170, "-very-wide")]
 _HEIGHTS: list[tuple[int, str]] | None = [(0, "-short"), (20, "-tall")]
 
 

@@ -24,6 +24,7 @@ from memscope.tui.widgets.key_bar import KeyBar
 from memscope.tui.widgets.line import Line
 from memscope.tui.widgets.moved_list import MovedList
 from memscope.tui.widgets.past_heatmap import PastHeatmap
+from memscope.tui.wording import READ_DIFFERENCES
 
 
 class CompareScreen(PastScreen):
@@ -47,6 +48,7 @@ class CompareScreen(PastScreen):
         #heatmap { display: none; }
     }
     """
+    HELP_TEXT: ClassVar[str] = READ_DIFFERENCES
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
             "tab",
@@ -98,8 +100,10 @@ class CompareScreen(PastScreen):
     def show_state(self) -> None:
         """Say which runs these are, and how they differ in all."""
         found, a, b = self._compared.found, self._compared.a, self._compared.b
-        said = f"  b - a · {self.which_rows()}{self._compared.metric} · {one_line(b.title)}"
-        self.line("title").say(Content.assemble(("two runs", "bold $warning"), said))
+        parts = ["b - a", self.which_rows(), self._compared.metric, one_line(b.title)]
+        self.line("title").say(
+            Content.assemble(("two runs", "bold $warning"), "  ", " · ".join(filter(None, parts)))
+        )
         for name, run in (("a", a), ("b", b)):
             self.line(name).say(Content.assemble((name, "bold $primary"), f"  {self._described(run)}"))
         self.query_one("#verdict", Static).update(Content(words.verdict(found)))

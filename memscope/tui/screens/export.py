@@ -74,9 +74,12 @@ class ExportScreen(ModalScreen[Path]):
     def _submitted(self, message: Input.Submitted) -> None:
         try:
             path = Path(message.value.strip()).expanduser()
-            exists = path.exists()
+            exists, is_folder = path.exists(), path.is_dir()
         except (OSError, RuntimeError, ValueError) as error:
             self._say(f"No such place: {error}", problem=True)
+            return
+        if is_folder:
+            self._say(f"{path} is a folder: name a file in it.", problem=True)
             return
         if exists and self._confirmed != path:
             self._confirmed = path

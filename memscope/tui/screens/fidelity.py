@@ -83,7 +83,8 @@ class FidelityScreen(ModalScreen[None]):
             said = "\n".join(fidelity_lines(measurement.result, width))
         elif measurement.plan is not None:
             cost = fidelity_cost(measurement.plan)
-            keys = f"{self._key('measure')} measures; {self._key('close')} leaves, and it goes on."
+            does = f"{self._key('stop')} stops" if measurement.running else f"{self._key('measure')} measures"
+            keys = f"{does}; {self._key('close')} leaves, and it goes on."
             said = f"{_WHAT}\n\n{cost[0].upper()}{cost[1:]}.\n{keys}"
         else:
             said = f"{_WHAT}\n\nPlanning …"

@@ -44,7 +44,7 @@ class HeatmapScreen(SessionScreen[None]):
     HeatmapScreen.-very-wide {
         #status { height: 1; layout: horizontal; }
         #sentence { width: 1fr; }
-        #legend { width: 76; }
+        #legend { width: 92; }
     }
     HeatmapScreen.-narrow {
         #panel { display: none; }
@@ -335,12 +335,13 @@ class HeatmapScreen(SessionScreen[None]):
         self.memscope.keep_settings()
 
     def which_rows(self) -> str:
-        """Which rows are shown, if not all."""
+        """Which rows are shown, if not all: `trip/: 2 of 14 memories`."""
         view = self.view
         if not view.is_filtered:
             return ""
         which = [*([view.row_filter] if view.row_filter is not RowFilter.ALL else []), one_line(view.prefix)]
-        return f"{', '.join(filter(None, which))}: {len(view.order) - len(view.sets):,} of "
+        shown, memories = len(view.order) - len(view.sets), view.matrix.shape[0]
+        return f"{', '.join(filter(None, which))}: {shown:,} of {memories:,} memories"
 
     @property
     def _found(self) -> list[Found]:

@@ -111,7 +111,7 @@ class MatrixScreen(HeatmapScreen):
         memories, responses = self.view.matrix.shape
         parts = [
             one_line(opened.session.conversation.source.title),
-            f"{self.which_rows()}{memories:,} memories x {responses:,} responses",
+            f"{self.which_rows() or f'{memories:,} memories'} x {responses:,} responses",
             one_line(opened.session.scorer_label),
             "by proxy" if opened.session.proxy_for else "",
             "reconstructed" if opened.session.missing_context else "",

@@ -79,11 +79,14 @@ class PastRunScreen(PastScreen):
         run = self._run
         parts = [
             words.exactly(run, time.time()),
-            f"{self.which_rows()}{words.cells(run)} cells",
+            self.which_rows(),
+            f"{words.cells(run)} cells",
             words.state(run),
             one_line(run.title),
         ]
-        self.line("title").say(Content.assemble(("past run", "bold $warning"), "  ", " · ".join(parts)))
+        self.line("title").say(
+            Content.assemble(("past run", "bold $warning"), "  ", " · ".join(filter(None, parts)))
+        )
         reason, changed = words.reason(run), words.changed_since(self.laid)
         self.line("reason").say(f"{run.state}: {reason}")
         self.line("reason").display = bool(reason)

@@ -179,12 +179,13 @@ class TrainingScreen(SessionScreen[None]):
 
     def on_row_list_chosen(self) -> None:
         """Show the response under the cursor in the matrix."""
-        item = self._list.item
-        if item is not None:
+        if (item := self._list.item) is not None:
             self.memscope.show_cell(self.opened.cell[0], item.response)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only what works now is shown and bound."""
+        """Only what works now is shown and bound: without memories or responses there is no list."""
+        if not self._is_listed and f"action_{action}" in TrainingScreen.__dict__:
+            return False
         match action:
             case "score":
                 return not self.opened.sets.is_scoring(EVERY) and self._count(*_MISSING) > 0
@@ -196,14 +197,12 @@ class TrainingScreen(SessionScreen[None]):
                 return bool(self._candidates.shown)
             case "choose_none":
                 return bool(self._candidates.chosen)
-            case "next_order" | "next_filter":
-                return all(self.view.matrix.shape)
         return super().check_action(action, parameters)
 
     def choices(self) -> Iterable[Choice]:
         """Every order and filter by its name."""
         yield from super().choices()
-        if not all(self.view.matrix.shape):
+        if not self._is_listed:
             return
         for order in CandidateOrder:
             change = partial(self._candidates.set_order, order)
@@ -215,7 +214,7 @@ class TrainingScreen(SessionScreen[None]):
     @property
     def can_copy(self) -> bool:
         """Whether there is a response under the cursor."""
-        return self.is_composed and self._list.item is not None
+        return self.is_composed and self._is_listed and self._list.item is not None
 
     def copied(self) -> Copied | None:
         """The line that would be written of the response under the cursor."""
@@ -284,6 +283,11 @@ class TrainingScreen(SessionScreen[None]):
             write,
             count,
         )
+
+    @property
+    def _is_listed(self) -> bool:
+        """Whether there is anything that could be scored, and so a list."""
+        return all(self.view.matrix.shape)
 
     @property
     def _list(self) -> CandidateList:
@@ -360,7 +364,7 @@ class TrainingScreen(SessionScreen[None]):
         intro = self.query_one("#intro")
         nothing = not self._count(CellState.SCORED, CellState.RUNNING, CellState.FAILED)
         waiting = nothing and not self.opened.sets.is_scoring(EVERY)
-        intro.display = waiting and all(self.view.matrix.shape)
+        intro.display = waiting and self._is_listed
         if intro.display:
             cost = self.opened.sets.tokens_missing(EVERY)
             said = offer(self._score_key, self._count(CellState.PENDING), self.view.matrix.shape[0], cost)

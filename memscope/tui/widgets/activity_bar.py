@@ -108,8 +108,8 @@ class ActivityBar(Widget):
     def render(self) -> Content:
         """What to do while nothing runs; failures and what runs; what has ended, the last first."""
         line = Content()
-        first = [activity for activity in self._snapshot if activity.state in _FIRST]
-        ended = [activity for activity in reversed(self._snapshot) if activity.state not in _FIRST]
+        first = [activity for activity in self._shown if activity.state in _FIRST]
+        ended = [activity for activity in reversed(self._shown) if activity.state not in _FIRST]
         for activity in first + ended:
             room = self.size.width - line.cell_length - len(_GAP)
             if room < _LEAST:
@@ -118,6 +118,14 @@ class ActivityBar(Widget):
         if not any(each.state is ActivityState.RUNNING for each in self._snapshot):
             line = Content(self._idle + (_GAP if self._idle and line.cell_length else "")) + line
         return line
+
+    @property
+    def _shown(self) -> list[ActivitySnapshot]:
+        """Of what has ended in the same way and would read the same only the last."""
+        last = {(each.title, each.state): each.id for each in self._snapshot}
+        return [
+            each for each in self._snapshot if each.state in _FIRST or each.id == last[each.title, each.state]
+        ]
 
     def _drawn(self, activity: ActivitySnapshot, room: int) -> Content:
         spinner = _SPINNER[self._frame % len(_SPINNER)], "$primary"

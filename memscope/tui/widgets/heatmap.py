@@ -127,7 +127,7 @@ class Heatmap(ScrollView, can_focus=True, inherit_bindings=False):
         self._resize()
         columns = self._lines.columns(self._width)
         left = max(0, self._lines.place(self.response, self._width) - columns // 2)
-        self.scroll_to(x=left * self._lines.cell, animate=False)
+        self.scroll_to(x=left * self._lines.cell, animate=False, force=True)
         self.refresh()
 
     def move_to(self, memory: int, response: int) -> None:
@@ -314,5 +314,6 @@ class Heatmap(ScrollView, can_focus=True, inherit_bindings=False):
         column = self._lines.place(self.response, self._width)
         left = min(max(left, column - columns + 1), column)
         before = self.scroll_offset
-        self.scroll_to(left * self._lines.cell, max(0, top), animate=False)
+        # Forced, since a scrollbar that is needed only now has not come yet.
+        self.scroll_to(left * self._lines.cell, max(0, top), animate=False, force=True)
         return self.scroll_offset != before

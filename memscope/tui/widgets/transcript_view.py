@@ -321,7 +321,8 @@ class TranscriptView(ScrollView, can_focus=True, inherit_bindings=False):
         self.post_message(self.Moved())
 
     def _keeping(self, change: Callable[[], None]) -> None:
-        """Change the transcript; the cursor's line stays where it is if in sight, else the first one."""
+        """Change the transcript; the cursor's line stays where it is if in sight, as far down as there is
+        room, else the first one."""
         row = next((row for row, line in enumerate(self._sight) if line.spot == self.spot), None)
         change()
         if not len(self._transcript):
@@ -329,7 +330,9 @@ class TranscriptView(ScrollView, can_focus=True, inherit_bindings=False):
             return
         self.spot = self._transcript.shown(self.spot)
         top = self._transcript.shown(self._top)
-        self._place(top if row is None else self._transcript.move(self.spot, -row))
+        if row is not None:
+            top = self._transcript.move(self.spot, -min(row, max(0, self.size.height - 1)))
+        self._place(top)
 
     def _place(self, top: Spot) -> None:
         """Show the lines from `top` on, or the last ones if there are too few."""
