@@ -174,7 +174,7 @@ def state_sentence(view: MatrixView, row: int, response: int) -> str:
         }
         return f"impossible: {reasons.pop() if len(reasons) == 1 else _LATE}"
     return {
-        CellState.PENDING: "not scored yet: press r",
+        CellState.PENDING: "not scored yet",
         CellState.RUNNING: "being scored",
         CellState.SCORED: "scored",
     }[state]

@@ -150,7 +150,7 @@ async def test_an_unscored_response_shows_its_text_and_says_that_it_is_not_score
     async with running(session) as pilot:
         await open_response(pilot, 0, 2)
         assert "Answer 3. you could take the tram" in picture(pilot)
-        assert detail(pilot) == "topic0/memory-00: not scored yet: press r"
+        assert detail(pilot) == "topic0/memory-00: not scored yet"
 
 
 async def test_it_colours_itself_while_scoring_runs() -> None:

@@ -76,7 +76,7 @@ def test_a_scored_cell_in_words(session: FakeSession) -> None:
 def test_cells_without_a_number_say_why_in_words(session: FakeSession) -> None:
     assert sentence(session, 3, 0).endswith("x r1: impossible: this memory enters after the response")
     session.matrix.clear()
-    assert sentence(session, 1, 2).endswith("x r3: not scored yet: press r")
+    assert sentence(session, 1, 2).endswith("x r3: not scored yet")
     session.matrix.set_running(1, [2])
     assert sentence(session, 1, 2).endswith("x r3: being scored")
     session.matrix.set_failed(1, [2], "the server answered [503]")
