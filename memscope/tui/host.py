@@ -11,7 +11,7 @@ from typing import Any
 from textual.app import App
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
-from textual.theme import Theme
+from textual.theme import Theme, ThemeProvider
 
 from memscope.errors import InputError
 from memscope.settings import config_path, configured, setting
@@ -19,6 +19,7 @@ from memscope.tui.keymap import read_keymap
 from memscope.tui.keys import Command, all_bindings, clashes, commands_of, keys_in_force
 from memscope.tui.picture import svg
 from memscope.tui.safe import one_line, printable
+from memscope.tui.screens.commands import CommandsScreen
 from memscope.tui.screens.export import ExportScreen
 from memscope.tui.state import State, state_path
 from memscope.tui.theme import DARK, LIGHT
@@ -118,6 +119,15 @@ class Host(App[None]):
             self.run_worker(write(svg(self)), group="picture", exit_on_error=False)
 
         self.call_after_refresh(draw)
+
+    def action_command_palette(self) -> None:
+        """Show what can be done."""
+        if not isinstance(self.screen, CommandsScreen):
+            self.push_screen(CommandsScreen())
+
+    def search_themes(self) -> None:
+        """Show the themes."""
+        self.push_screen(CommandsScreen([ThemeProvider], placeholder="Search for themes…"))
 
     def save_state(self) -> None:
         """Write what is kept, if it has changed, without waiting for that."""

@@ -12,9 +12,10 @@ from memscope.scoring.matrix import Metric, ScoreMatrix
 from memscope.tui.arrangement import RowOrder, Zoom
 from memscope.tui.keys import bindings_of
 from memscope.tui.screens.export import ExportScreen
+from memscope.tui.screens.matrix import MatrixScreen
 from memscope.tui.screens.response import ResponseScreen
 from memscope.tui.theme import LIGHT
-from tests.tui.driving import cursor, picture, press, running, settled, strike, the_app, until
+from tests.tui.driving import cursor, drawn_through, picture, press, running, settled, strike, the_app, until
 from tests.tui.fake import FakeSession, conversation, fake_session, score_now
 from tests.tui.test_untrusted import NASTY, assert_safe, nasty_session
 
@@ -165,3 +166,24 @@ async def test_a_large_session_is_searched_quickly_and_what_is_found_is_bounded(
         assert len(await look_up(pilot, "memory-")) == 20
         await look_up(pilot, "nothing holds this")
         assert time.perf_counter() - began < 5  # 0.3 s on two idle cores
+
+
+async def test_a_command_is_done_once_however_often_enter_is_pressed() -> None:
+    async with running(score_now(fake_session())) as pilot:
+        await look_up(pilot, "open the response")
+        for _ in range(3):
+            pilot.app.simulate_key("enter")
+        await settled(pilot)
+        assert [type(screen) for screen in pilot.app.screen_stack[-2:]] == [MatrixScreen, ResponseScreen]
+
+
+@pytest.mark.parametrize("typed", ["", "m", "nothing is called this"])
+async def test_keys_that_come_before_the_list_is_drawn_do_no_harm(typed: str) -> None:
+    async with running(score_now(fake_session())) as pilot:
+        for key in ("pageup", "pagedown", "home", "end", "up", "down"):
+            for each in ("ctrl+p", *typed, key):
+                pilot.app.simulate_key({" ": "space"}.get(each, each))
+            await drawn_through(pilot)
+            assert is_open(pilot)
+            await strike(pilot, "escape")
+        assert isinstance(pilot.app.screen, MatrixScreen)

@@ -66,6 +66,14 @@ async def test_capital_p_shows_only_keys_of_the_same_folder_and_all_again() -> N
         assert len(view.order) == 4
 
 
+async def test_capital_p_on_a_key_without_a_slash_says_why_nothing_happens() -> None:
+    async with running(scored(keys=("city", "home/cat"))) as pilot:
+        heatmap(pilot).move_to(0, 0)
+        await press(pilot, "P")
+        assert not the_app(pilot).opened.view.is_filtered
+        assert "this key has no slash" in picture(pilot)
+
+
 async def test_p_keeps_a_row_on_top_while_the_others_scroll() -> None:
     async with running(scored(60, 6), size=(100, 24)) as pilot:
         await press(pilot, "G")

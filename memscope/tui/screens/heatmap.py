@@ -244,6 +244,9 @@ class HeatmapScreen(SessionScreen[None]):
         """Show only keys that begin like this one's, or all again."""
         folder, slash, _ = self.view.keys[self.heatmap.memory].rpartition("/")
         prefix = "" if self.view.prefix else folder + slash
+        if prefix == self.view.prefix:
+            self.say("this key has no slash that others could share")
+            return
         self._arrange(lambda: self.view.set_filter(self.view.row_filter, prefix))
 
     def action_pin(self) -> None:
