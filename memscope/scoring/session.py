@@ -241,6 +241,10 @@ class Session:
         await run.recall()
         return run
 
+    async def recall(self) -> tuple[int, ...]:
+        """Fill in what the store knows of cells that have no number; the memories that got one."""
+        return () if self.run is None else self._take_over(await self.run.recall())
+
     def score(self, *, fresh: bool = False, only: NDArray[np.bool_] | None = None) -> AsyncGenerator[Change]:
         """Score what is missing, or everything again: `Run.score`. However it ends it is kept among the runs,
         unless there was nothing to do. Raises MemscopeError if not prepared."""

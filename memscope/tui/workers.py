@@ -172,6 +172,9 @@ class SessionWorkers:
                 # Before anything is awaited: stopping twice cancels what is awaited here.
                 self.scoring = False
                 try:
+                    if fresh:  # and stopped, perhaps: what it did not come to is as it was
+                        self._rows.update(await session.recall())
+                        self._flush()
                     await self._count()
                 finally:
                     self._app.post_message(ScoringEnded(self))

@@ -161,6 +161,10 @@ class FakeSession:
                 self.closed += 1
                 matrix.stop_running()
 
+    async def recall(self) -> tuple[int, ...]:
+        """Nothing is kept."""
+        return ()
+
     async def run_without(self, rows: Sequence[tuple[int, ...]], keys: Sequence[str]) -> "FakeRun":
         """Nothing is known of it before it is scored."""
         states = self.matrix.states

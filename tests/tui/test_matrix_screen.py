@@ -7,7 +7,9 @@ import pytest
 from textual.dom import DOMNode
 from textual.widgets import Input
 
+from memscope.scorers.base import ScoreRequest, SpanScore
 from memscope.scoring.matrix import CellState, Metric
+from memscope.scoring.session import Session
 from memscope.tui.app import MemscopeApp
 from memscope.tui.arrangement import RowOrder
 from memscope.tui.keys import bindings_of
@@ -19,6 +21,8 @@ from memscope.tui.theme import palette
 from memscope.tui.widgets.activity_bar import ActivityBar
 from memscope.tui.widgets.heatmap import Heatmap
 from memscope.tui.widgets.heatmap_lines import HEADER, HeatmapLines
+from tests.scorers_fake import TALK, HashScorer
+from tests.scorers_fake import conversation as talk
 from tests.tui.driving import (
     cursor,
     drawn_through,
@@ -178,6 +182,24 @@ async def test_x_stops_and_what_was_running_is_pending_again() -> None:
         assert session.closed == 1
         assert session.matrix.count(CellState.RUNNING) == 0
         assert "/ / / " in heatmap(pilot).render_line(HEADER).text
+
+
+async def test_what_a_stopped_scoring_of_everything_did_not_come_to_is_as_it_was(scorer: HashScorer) -> None:
+    session = Session(talk(*TALK))
+    async with running(session, score_at_once=True) as pilot:
+        await settled(pilot)
+        before, asked = session.matrix.values(session.metric).copy(), len(scorer.requests)
+
+        def stop(number: int, request: ScoreRequest, score: SpanScore) -> SpanScore:
+            the_app(pilot).opened.work.stop()
+            return score
+
+        scorer.answer = stop
+        await press(pilot, "R")
+        assert len(scorer.requests) == asked + 1, "it was stopped at once"
+        assert np.array_equal(session.matrix.values(session.metric), before, equal_nan=True)
+        assert "all cells scored" in picture(pilot)
+    session.close()
 
 
 async def test_keys_work_and_rows_fill_while_scoring_runs() -> None:
