@@ -106,18 +106,11 @@ class TestFromAKeptRun:
         )
         session.close()
 
-    def test_a_damaged_one_costs_only_time(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("change", ["UPDATE runs SET matrix = x'00'", "DELETE FROM runs"])
+    def test_a_damaged_or_deleted_one_costs_only_time(self, tmp_path: Path, change: str) -> None:
         scored(TALKED, tmp_path)
         with closing(sqlite3.connect(tmp_path / FILE)) as file, file:
-            file.execute("UPDATE runs SET matrix = x'00'")
-        session = prepared(TALKED, tmp_path)
-        assert has_scored_all(session.matrix.values(Metric.SIGNED))
-        session.close()
-
-    def test_what_it_lacks_is_looked_up(self, tmp_path: Path) -> None:
-        scored(TALKED, tmp_path)
-        with closing(sqlite3.connect(tmp_path / FILE)) as file, file:
-            file.execute("DELETE FROM runs")
+            file.execute(change)
         session = prepared(TALKED, tmp_path)
         assert has_scored_all(session.matrix.values(Metric.SIGNED))
         session.close()
