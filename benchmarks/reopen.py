@@ -27,7 +27,6 @@ from memscope.scorers.embedded.folder import ModelFolder
 from memscope.scorers.embedded.pull import find_model
 from memscope.scorers.embedded.scorer import EmbeddedScorer
 from memscope.scoring.matrix import CellState
-from memscope.scoring.runs import Runs
 from memscope.scoring.session import Session
 from memscope.store import Store
 
@@ -59,8 +58,9 @@ async def measure(memories: int, responses: int, scorer: EmbeddedScorer, cache: 
     """Seconds to open one size in the three ways."""
     talk = conversation(memories, responses)
     session, first = await opened(talk, scorer, cache)
-    store, runs = Store(cache / FILE), Runs(cache / FILE)
+    store = Store(cache / FILE)
     fill(session, scorer, store)
+    store.close()
     session.close()
     session, from_cells = await opened(talk, scorer, cache)
     async for _ in session.score():  # which has nothing to do, and is kept as a run
@@ -69,8 +69,7 @@ async def measure(memories: int, responses: int, scorer: EmbeddedScorer, cache: 
     session.close()
     session, reopen = await opened(talk, scorer, cache)
     assert session.matrix.count(CellState.SCORED) == cells
-    for file in (session, store, runs):
-        file.close()
+    session.close()
     return {
         "size": f"{memories}x{responses}",
         "cells": cells,

@@ -8,7 +8,7 @@ import msgspec
 from memscope.errors import InputError
 from memscope.ledger import LedgerEntry, stamp
 from memscope.scoring.fidelity import Fidelity
-from memscope.scoring.matrix import CellState, number
+from memscope.scoring.matrix import number
 from memscope.scoring.modes import IncrementalScore, MemoryScore, Spent, Training
 from memscope.scoring.session import Session
 
@@ -204,7 +204,7 @@ def matrix_document(
             for r, entry in enumerate(conversation.responses)
         ],
         matrix=[[number(value) for value in row] for row in matrix.values(metric)],
-        states=[[CellState(state).name.lower() for state in row] for row in matrix.states],
+        states=matrix.state_names(),
         important={
             str(entry): [(matrix.keys[m], value) for m, value in matrix.important(r, metric)]
             for r, entry in enumerate(conversation.responses)

@@ -11,7 +11,7 @@ import numpy as np
 from memscope.documents import check_prepared, encoded, matrix_document
 from memscope.errors import InputError
 from memscope.html_report import to_html
-from memscope.scoring.matrix import CellState, Metric, ScoreMatrix, number
+from memscope.scoring.matrix import Metric, ScoreMatrix, number
 from memscope.scoring.session import Session
 from memscope.training import to_examples
 
@@ -29,7 +29,7 @@ def to_csv(matrix: ScoreMatrix, metric: Metric) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(["memory", "entry", "state", "divergence"])
-    for key, values, states in zip(matrix.keys, matrix.values(metric), _states(matrix), strict=True):
+    for key, values, states in zip(matrix.keys, matrix.values(metric), matrix.state_names(), strict=True):
         for entry, value, state in zip(matrix.responses, map(number, values), states, strict=True):
             writer.writerow([key, entry, state, "" if value is None else value])
     return text.getvalue().encode()
@@ -42,7 +42,7 @@ def to_npz(matrix: ScoreMatrix, metric: Metric) -> bytes:
     np.savez_compressed(
         buffer,
         matrix=matrix.values(metric),
-        states=np.array(_states(matrix), dtype=np.str_).reshape(matrix.shape),
+        states=np.array(matrix.state_names(), dtype=np.str_).reshape(matrix.shape),
         keys=np.array(matrix.keys, dtype=np.str_),
         weights=matrix.weights(metric),
         entries=np.array(matrix.responses, dtype=np.int64),
@@ -51,10 +51,6 @@ def to_npz(matrix: ScoreMatrix, metric: Metric) -> bytes:
         metric=np.array(metric.value),
     )
     return buffer.getvalue()
-
-
-def _states(matrix: ScoreMatrix) -> list[list[str]]:
-    return [[CellState(state).name.lower() for state in row] for row in matrix.states]
 
 
 def _of_session(table: Table) -> Callable[[Session], bytes]:

@@ -140,11 +140,7 @@ class ScoreMatrix:
     def take_over(self, other: "ScoreMatrix", rows: Sequence[int], responses: int) -> None:
         """Copy these rows' cells and the baselines of the first `responses` columns from the matrix of a
         conversation that is the same up to there."""
-        self._make_room()
-        cells = np.ix_(rows, range(responses))
-        self.states[cells] = other.states[cells]
-        self._signed[cells] = other._signed[cells]
-        self._token_clamped[cells] = other._token_clamped[cells]
+        self._copy_cells(other, np.ix_(rows, range(responses)))
         for mine, theirs in (
             (self.tokens, other.tokens),
             (self.baseline, other.baseline),
@@ -169,14 +165,18 @@ class ScoreMatrix:
         there = (slice(rows), slice(columns))
         pending = self.states[there] == CellState.PENDING
         cells = same & pending & (past.states[there] == CellState.SCORED)
+        if cells.any():
+            self._copy_cells(past, np.nonzero(cells))
         taken = np.zeros(self.shape, np.bool_)
         taken[there] = cells
-        if cells.any():
-            self._make_room()
-            self.states[taken] = CellState.SCORED
-            self._signed[taken] = past._signed[there][cells]
-            self._token_clamped[taken] = past._token_clamped[there][cells]
         return taken
+
+    def _copy_cells(self, other: "ScoreMatrix", cells: tuple[NDArray[np.intp], ...]) -> None:
+        """Copy what stands at these places (rows, columns) of another matrix, where both have them."""
+        self._make_room()
+        self.states[cells] = other.states[cells]
+        self._signed[cells] = other._signed[cells]
+        self._token_clamped[cells] = other._token_clamped[cells]
 
     def values(self, metric: Metric) -> NDArray[np.float64]:
         """Divergences [M, R] in nats under `metric`, NaN wherever not scored."""
@@ -213,6 +213,10 @@ class ScoreMatrix:
         chosen = np.flatnonzero(np.nan_to_num(column, nan=-np.inf) > IMPORTANT)
         order = chosen[np.argsort(-column[chosen], kind="stable")]
         return [(int(memory), float(column[memory])) for memory in order]
+
+    def state_names(self) -> list[list[str]]:
+        """How each cell [M, R] stands, as exports say it: `scored`, `pending`, ..."""
+        return [[CellState(state).name.lower() for state in row] for row in self.states]
 
     def row_state(self, memory: int) -> CellState:
         """How a row stands: failed, running or pending if any cell is, else scored or impossible."""

@@ -2,7 +2,7 @@
 
 import hashlib
 from bisect import bisect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -126,20 +126,12 @@ class Plan:
         fingerprint, all token ids up to the response's end, the positions that are scored, and which
         repetition of the same prompt this is."""
         tokens = self.tokens(ablation)
-        ids = np.ascontiguousarray(self.prompt.ids[tokens], np.int32)
-        digest = hashlib.sha256(fingerprint.encode() + b"\0")
+        ids = self.prompt.ids[tokens].astype(np.int32)
         keys = {}
-        done = 0
-        for response in ablation.responses:
-            span = np.searchsorted(tokens, self.prompt.responses[response])
-            end = int(span[-1]) + 1
-            digest.update(ids[done:end].tobytes())
-            done = end
-            named = digest.copy()
-            named.update(span.astype(np.int64).tobytes())
+        for response, digest in self._digests(tokens, ids, ablation.responses, fingerprint):
             if repeat:
-                named.update(f"repeat {repeat}".encode())
-            keys[response] = named.digest()
+                digest.update(f"repeat {repeat}".encode())
+            keys[response] = digest.digest()
         return keys
 
     def origins(self, fingerprint: str) -> NDArray[np.uint8]:
@@ -149,19 +141,27 @@ class Plan:
         window."""
         origins = np.zeros((len(self.prompt.responses), hashlib.sha256().digest_size), np.uint8)
         for window in self.windows:
-            ids = self.prompt.ids[window.tokens].astype(np.int32)
-            owners = self.prompt.memory[window.tokens].astype(np.int32)
-            digest = hashlib.sha256(fingerprint.encode() + b"\0")
-            done = 0
-            for response in window.responses:
-                span = np.searchsorted(window.tokens, self.prompt.responses[response]).astype(np.int64)
-                end = int(span[-1]) + 1
-                digest.update(ids[done:end].tobytes())
-                digest.update(owners[done:end].tobytes())
-                digest.update(span.tobytes())
-                done = end
+            owned = np.stack([self.prompt.ids[window.tokens], self.prompt.memory[window.tokens]], axis=1)
+            digests = self._digests(window.tokens, owned.astype(np.int32), window.responses, fingerprint)
+            for response, digest in digests:
                 origins[response] = np.frombuffer(digest.digest(), np.uint8)
         return origins
+
+    def _digests(
+        self, tokens: Tokens, data: NDArray[np.int32], responses: Sequence[int], fingerprint: str
+    ) -> Iterator[tuple[int, "hashlib._Hash"]]:
+        """For each response among these tokens [n] a sha256 over the model's fingerprint, the tokens' `data`
+        [n, ...] up to its end, and the positions that are scored."""
+        digest = hashlib.sha256(fingerprint.encode() + b"\0")
+        done = 0
+        for response in responses:
+            span = np.searchsorted(tokens, self.prompt.responses[response])
+            end = int(span[-1]) + 1
+            digest.update(data[done:end].tobytes())
+            done = end
+            named = digest.copy()
+            named.update(span.astype(np.int64).tobytes())
+            yield response, named
 
     def tokens_to_compute(
         self,

@@ -171,7 +171,6 @@ class Session:
                 run = await asyncio.to_thread(
                     self._plan, conversation, prompt, rows, keys, scorer, self._store, grows=True
                 )
-                run.matrix.origins = await asyncio.to_thread(run.origins)
                 await run.recall(await asyncio.to_thread(self._past, scorer))
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError):
@@ -331,7 +330,10 @@ class Session:
         plan = Plan(prompt, rows, scorer.context_length)
         matrix = ScoreMatrix(keys, conversation.responses, plan.possible(), per_token=scorer.per_token)
         matrix.tokens[:] = [len(positions) for positions in prompt.responses]
-        return Run(plan, matrix, scorer, store, self.activities, grows=grows)
+        run = Run(plan, matrix, scorer, store, self.activities, grows=grows)
+        if grows:  # only what leaves out one memory a row is kept as a run, or taken over later
+            matrix.origins = run.origins()
+        return run
 
 
 def _check_metric(metric: Metric, scorer: Scorer) -> None:
